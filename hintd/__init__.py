@@ -1,0 +1,1 @@
+"""hintd: two-way sync between Hint Health patients and Salesforce Contacts."""

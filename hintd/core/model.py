@@ -1,0 +1,211 @@
+"""What hintd knows of the two records of a person, of their link, and of the events about them.
+
+Every other module speaks in these values.  A record's synced fields are ``Values``: the field's name in
+``hintd.core.fields`` to what the side holds, in that side's own spelling.  Spelling is kept because equal
+values are never rewritten (README rule 1.4); comparing goes through ``hintd.core.normalize.same``.
+
+A name missing from ``Values`` means *unknown* (not shown, or not part of a partial read); ``None`` means *blank*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+
+Value = str | bool | None
+Values = Mapping[str, Value]
+
+NOTHING: Values = MappingProxyType({})
+
+
+class Side(StrEnum):
+    """One of the two systems."""
+
+    HINT = "hint"
+    SALESFORCE = "salesforce"
+
+    @property
+    def other(self) -> Side:
+        return Side.SALESFORCE if self is Side.HINT else Side.HINT
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """One entry of a Hint patient's ``phones``, as Hint holds it."""
+
+    number: str
+    type: str
+    us_formattable: bool = True
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """A Hint patient as read; always whole, except where Hint does not show a field (README decision table: title)."""
+
+    id: str
+    stamp: datetime  # updated_at
+    values: Values
+    created_at: datetime
+    suffix: str | None = None
+    archived: bool = False
+    merged_into: str | None = None
+    contact_id: str | None = None  # integration_record_id
+    web_link: str | None = None  # integration_web_link
+    error_message: str | None = None  # integration_error_message
+    phones: tuple[Phone, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A Salesforce Contact as read.  ``whole`` is false for a change event, which carries the changed fields only.
+
+    In a partial read ``None`` for ``synced``, and a missing key of ``values``, mean unknown; ``patient_id`` and
+    ``error_message`` are known only if their names are in ``known``.
+    """
+
+    id: str
+    stamp: datetime  # LastModifiedDate, whole seconds
+    values: Values
+    whole: bool = True
+    suffix: str | None = None
+    deleted: bool = False
+    winner_id: str | None = None  # MasterRecordId: the Contact that this one was merged into
+    patient_id: str | None = None  # Hint_Patient_Id__c
+    synced: bool | None = None  # Synced_to_Hint__c
+    error_message: str | None = None  # Hint_Sync_Error__c
+    person_account: bool = False
+    account_id: str | None = None
+    reread: frozenset[str] = frozenset()  # field names whose value the event did not carry (diffFields): read them
+    known: frozenset[str] = frozenset({"patient_id", "synced", "error_message"})
+
+
+Record = Patient | Contact
+
+
+class LinkState(StrEnum):
+    LINKING = "linking"  # claimed: both records are taken, the first exchange is not finished
+    LINKED = "linked"
+    UNLINKED = "unlinked"  # kept for its history
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A value that one side holds and the pair has not agreed on yet, with the record stamp it was first seen with."""
+
+    value: Value
+    stamp: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """One side of the base: what the side held when the pair last agreed, and how new that knowledge is.
+
+    ``stamp`` is the newest record version taken into account; ``whole_stamp`` the newest one known from a whole read
+    (a change event shows a part, so another change may hide behind it); ``read_at`` is our clock at the start of the
+    last finished read, for coalescing.
+    """
+
+    values: Values = NOTHING
+    stamp: datetime | None = None
+    whole_stamp: datetime | None = None
+    read_at: datetime | None = None
+    seen: Mapping[str, Seen] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """hintd wrote a field to ``side`` at ``at``: kept to see whether the two sides write at each other."""
+
+    at: datetime
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A Contact id paired with a patient id, and the base of the three-way merge."""
+
+    id: int
+    connection_id: int
+    contact_id: str
+    patient_id: str
+    state: LinkState
+    linked_at: datetime
+    linked_by: str  # "match", "batch", "adopted", "person:<name>", "merge"
+    hint: Half = Half()
+    salesforce: Half = Half()
+    held: Mapping[str, str] = field(default_factory=dict)  # field -> sentence: the other side cannot hold the value
+    frozen: Mapping[str, str] = field(default_factory=dict)  # field -> sentence: it flipped too often
+    turns: Mapping[str, tuple[Turn, ...]] = field(default_factory=dict)
+
+    def half(self, side: Side) -> Half:
+        return self.hint if side is Side.HINT else self.salesforce
+
+    def record_id(self, side: Side) -> str:
+        return self.patient_id if side is Side.HINT else self.contact_id
+
+
+class Source(StrEnum):
+    """Where a change notice came from; the label of ``hintd_events_accepted_total``."""
+
+    WEBHOOK = "webhook"
+    STREAM = "stream"
+    SWEEP = "sweep"
+    CONTROL = "control"
+
+
+class Change(StrEnum):
+    """What an event says happened.  Only CREATED, DELETED, UNDELETED and MERGED are taken at their word, and checked."""
+
+    CHANGED = "changed"
+    CREATED = "created"
+    DELETED = "deleted"
+    UNDELETED = "undeleted"
+    GAP = "gap"  # something happened to the record that the event does not show: read it
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A change notice: this record may have changed.
+
+    ``connection`` is the Hint practice id, the tenancy key.  ``snapshot`` is what the event showed of the record, as
+    JSON bytes in the remote's own shape; it carries patients' values, so it is sealed wherever it is stored.
+    """
+
+    id: str
+    source: Source
+    connection: str
+    side: Side
+    record_id: str
+    change: Change
+    stamp: datetime | None
+    accepted_at: datetime
+    snapshot: bytes | None = None
+    attempt: int = 1
+
+
+class OutcomeKind(StrEnum):
+    APPLIED = "applied"
+    NO_CHANGE = "no_change"
+    PARKED = "parked"
+    IGNORED = "ignored"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The one end of an event: its kind and the rule or reason, a word of a closed list, never a value."""
+
+    kind: OutcomeKind
+    reason: str
+
+
+class Owner(StrEnum):
+    """Who can mend a parked item."""
+
+    CLINIC = "clinic"
+    SALESFORCE_ADMIN = "salesforce_admin"
+    HINT_ADMIN = "hint_admin"
+    ON_CALL = "on_call"
