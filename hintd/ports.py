@@ -17,7 +17,8 @@ from hintd.core.errors import Refusal
 from hintd.core.fields import Book
 from hintd.core.match import Candidate as Candidate
 from hintd.core.match import IndexRow as IndexRow
-from hintd.core.model import Contact, Link, LinkState, Notice, Outcome, Owner, Patient, Side, Value
+from hintd.core.model import Contact, Link, LinkState, Notice, Outcome, Owner, Patient, Side, Source
+from hintd.core.model import HistoryEntry as HistoryEntry
 
 # --- remotes ---------------------------------------------------------------------------------------------------------
 
@@ -49,10 +50,10 @@ class PatientPage:
 
 
 class Budget(Protocol):
-    """Permission to call Hint: its rate and daily limits are for the whole partner, over all practices and processes."""
+    """Permission to call Hint, whose rate and daily limits hold for the partner, over all practices and processes."""
 
     async def spend(self, call: Call) -> None:
-        """Waits until one call may be made; urgent classes first.  Raises Retryable when the day's calls are used up."""
+        """Waits until one call may be made, urgent classes first.  Raises Retryable when the day's are used up."""
         ...
 
     def throttled(self) -> None:
@@ -61,7 +62,7 @@ class Budget(Protocol):
 
 
 CountCall = Callable[[str, Call, str], None]
-"""(remote ``hint`` or ``salesforce``, the call, result ``ok``, ``refused``, ``throttled``, ``failed``): one call was made."""
+"""(remote ``hint`` or ``salesforce``, the call, result ``ok``, ``refused``, ``throttled`` or ``failed``): one call."""
 
 
 class HintPractice(Protocol):
@@ -224,8 +225,12 @@ class Busy:
     link_id: int = 0
 
 
+class StoreDown(Exception):
+    """The store did not answer: what was asked may or may not be stored, and asking again later is safe."""
+
+
 class FenceLost(Exception):
-    """The lease ran out and another took the link: nothing of the settlement was stored."""
+    """The lease ran out and another took the link, or it was given back: nothing of the settlement was stored."""
 
 
 class AlreadyLinked(Exception):
@@ -234,24 +239,6 @@ class AlreadyLinked(Exception):
     def __init__(self, link: Link) -> None:
         super().__init__(f"{link.contact_id} is linked with {link.patient_id}")
         self.link = link
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """One change of a value and its cause.  ``side`` is where ``old`` became ``new``; values are sealed at rest.
-
-    Causes: ``linked``, ``changed_in_hint``, ``changed_in_salesforce``, ``conflict_hint_won``,
-    ``conflict_salesforce_won``, ``conflict_lost`` (``new`` is the value that was given up), ``reverted``,
-    ``stored_differently``, ``restored``, ``merged``.
-    """
-
-    at: datetime
-    field: str
-    side: Side
-    old: Value
-    new: Value
-    cause: str
-    batch_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +253,8 @@ class LinkUpdate:
 @dataclass(frozen=True, slots=True)
 class ToPark:
     """Something set aside for a person.  ``message`` may quote patients' values: sealed at rest, never logged.
-    At most one item is open per connection, kind, Contact and patient: parking again counts an attempt."""
+    At most one item is open per connection, kind, Contact and patient: parking again counts an attempt.  Items that
+    name no record are told apart by their body."""
 
     kind: str  # a closed list, README chapter 13
     cause: str
@@ -355,7 +343,8 @@ class Links(Protocol):
         ...
 
     async def settle(self, settlement: Settlement) -> None:
-        """Store it all or nothing.  Raises FenceLost.  Settling a notice id a second time stores nothing."""
+        """Store it all or nothing.  Raises FenceLost, and AlreadyLinked when the link was moved to a record that has
+        one.  Settling a notice id a second time stores nothing, and gives the lease back."""
         ...
 
     async def give_back(self, taken: Taken) -> None:
@@ -375,7 +364,8 @@ class Links(Protocol):
     async def was_unlinked_by_person(
         self, connection_id: int, *, contact_id: str | None = None, patient_id: str | None = None
     ) -> Sequence[tuple[str, str]]:
-        """The pairs (contact id, patient id) that a person parted and nobody linked again."""
+        """The pairs (contact id, patient id) that a person parted and nobody linked again; with both ids given, that
+        pair or nothing."""
         ...
 
 
@@ -395,7 +385,7 @@ class Index(Protocol):
         ...
 
     async def search(self, connection_id: int, text: str, *, limit: int = 20) -> Sequence[Candidate]:
-        """Patients by similarity of name (trigrams), best first."""
+        """Patients by similarity of name (trigrams), best first, gone ones left out."""
         ...
 
 
@@ -410,8 +400,17 @@ class Parking(Protocol):
         """``resolved`` or ``discarded``; False when it was closed already."""
         ...
 
-    async def park_message(self, connection_id: int | None, item: ToPark, notice_id: str | None, now: datetime) -> None:
-        """Park a message that is no notice, or a dead letter; settles ``notice_id`` as parked where one is known."""
+    async def park_message(
+        self,
+        connection_id: int | None,
+        item: ToPark,
+        notice_id: str | None,
+        now: datetime,
+        *,
+        source: Source | None = None,
+    ) -> None:
+        """Park a message that is no notice, or a dead letter; settles ``notice_id`` as parked where one is known: a
+        notice settled before parks nothing.  ``source`` None is counted as ``unknown``."""
         ...
 
 
@@ -429,7 +428,7 @@ class Log(Protocol):
     async def write(self, connection_id: int | None, entries: Sequence[LogEntry]) -> None: ...
 
     async def read(self, connection_id: int | None, only: LogFilter) -> Sequence[tuple[int, LogEntry]]:
-        """Oldest first, with their ids."""
+        """Oldest first, with their ids; ``connection_id`` None: of all connections."""
         ...
 
 
@@ -471,13 +470,18 @@ class Connection:
     paused_why: str | None = None
 
 
+class NameTaken(Exception):
+    """Another connection has this name."""
+
+
 class Connections(Protocol):
     async def all(self) -> Sequence[Connection]: ...
 
     async def by_name(self, name: str) -> Connection | None: ...
 
     async def add(self, connection: Connection) -> Connection:
-        """Stores it (its id is ignored) and returns it with its id.  Adding a practice again replaces its secrets."""
+        """Stores it (its id is ignored) and returns it with its id.  Raises NameTaken.  Adding a practice again
+        replaces all but its id and, unless it was disconnected, ``created_at``: new patients stay new."""
         ...
 
     async def change(self, connection: Connection) -> None: ...

@@ -76,7 +76,7 @@ def fold_name(text: str | None) -> str:
 
 
 def split_suffix(last_name: str | None, suffix: str | None = None) -> tuple[str, str | None]:
-    """The last name without a suffix at its end, and the suffix (``jr sr ii iii iv``) from its own field or that end."""
+    """The last name without a suffix at its end, and the suffix (``jr`` to ``iv``) from its own field or that end."""
     name = (last_name or "").strip()
     own = _SUFFIXES.get(fold_name(suffix))
     end = _LAST_WORD.search(name)

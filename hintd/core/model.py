@@ -109,7 +109,7 @@ class Half:
     last finished read, for coalescing.
     """
 
-    values: Values = NOTHING
+    values: Values = field(default_factory=dict)
     stamp: datetime | None = None
     whole_stamp: datetime | None = None
     read_at: datetime | None = None
@@ -122,6 +122,16 @@ class Turn:
 
     at: datetime
     side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class Overwrote:
+    """hintd wrote a field to Hint, which has no conditional writes: an edit stamped after ``known_until`` whose event
+    comes late was overwritten unseen.  ``replaced`` is what Hint was believed to hold, ``won_at`` the winner's stamp."""
+
+    known_until: datetime | None
+    replaced: Value
+    won_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +150,8 @@ class Link:
     held: Mapping[str, str] = field(default_factory=dict)  # field -> sentence: the other side cannot hold the value
     frozen: Mapping[str, str] = field(default_factory=dict)  # field -> sentence: it flipped too often
     turns: Mapping[str, tuple[Turn, ...]] = field(default_factory=dict)
+    overwrote: Mapping[str, Overwrote] = field(default_factory=dict)
+    reported: str | None = None  # the sentence that stands on both records, where staff look
 
     def half(self, side: Side) -> Half:
         return self.hint if side is Side.HINT else self.salesforce
@@ -158,7 +170,7 @@ class Source(StrEnum):
 
 
 class Change(StrEnum):
-    """What an event says happened.  Only CREATED, DELETED, UNDELETED and MERGED are taken at their word, and checked."""
+    """What an event says happened; where it matters, the remote is asked before it is believed."""
 
     CHANGED = "changed"
     CREATED = "created"
@@ -209,3 +221,21 @@ class Owner(StrEnum):
     SALESFORCE_ADMIN = "salesforce_admin"
     HINT_ADMIN = "hint_admin"
     ON_CALL = "on_call"
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One change of a value and its cause.  ``side`` is where ``old`` became ``new``; values are sealed at rest.
+
+    Causes: ``linked``, ``filled``, ``changed_in_hint``, ``changed_in_salesforce``, ``conflict_hint_won``,
+    ``conflict_salesforce_won``, ``conflict_lost`` (``old`` is the value that was given up), ``reverted``, ``agreed``
+    (both sides were changed to the same value), ``restored``, ``adopted``.
+    """
+
+    at: datetime
+    field: str
+    side: Side
+    old: Value
+    new: Value
+    cause: str
+    batch_id: str | None = None

@@ -20,6 +20,7 @@ from hintd.sandbox.people import make_people
 from hintd.sandbox.salesforce.side import SalesforceSide
 
 _MAX_BODY = 16 * 2**20  # bytes; a composite of 1,000 Contacts fits
+_MAX_LINE = 64 * 2**10  # bytes; above where Salesforce refuses, so that its own refusal is what a client sees
 
 
 class Sandbox:
@@ -62,7 +63,7 @@ class Sandbox:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Serve until the block is left.  ``port`` and ``url`` say where, also where a port 0 was asked for."""
-        runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=1)
+        runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=1, max_line_size=_MAX_LINE)
         await runner.setup()
         try:
             site = web.TCPSite(runner, self.settings.now.host, self.settings.now.port)

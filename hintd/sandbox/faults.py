@@ -17,6 +17,12 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 KINDS = ("status", "lost_before", "lost_after", "slow", "throttle", "nonsense", "revoke")
+# Beside HTTP: ends of gRPC calls (its method and topic stand for method and path), and locks met while saving a record
+# (its id stands for the path).
+KINDS_BESIDE: Mapping[str, tuple[str, ...]] = {
+    "pubsub": ("unavailable", "auth", "stall", "reset", "corrupted", "limit"),
+    "save": ("lock",),
+}
 PREFIXES: Mapping[str, str] = {"hint": "/api/", "salesforce": "/services/"}
 _NONSENSE = b'<html><body>It works!</body></html>{"'
 
@@ -63,16 +69,25 @@ class Faults:
     def __init__(self) -> None:
         self._armed: list[Fault] = []
         self._ids = itertools.count(1)
+        self._on_arm: list[Callable[[], None]] = []
+
+    def on_arm(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` after each arming: an open stream has no next call that would meet the fault."""
+        self._on_arm.append(listener)
 
     def arm(self, remote: str, kind: str, *, times: int = 1, path: str | None = None, **more: Any) -> Fault:
         """Arm a fault.  ``more``: method, delay_s, status, body.  Raises ValueError for what cannot be."""
-        if remote not in PREFIXES or kind not in KINDS:
-            raise ValueError(f"a fault needs a remote of {', '.join(PREFIXES)} and a kind of {', '.join(KINDS)}")
+        kinds = KINDS_BESIDE.get(remote, KINDS if remote in PREFIXES else ())
+        if kind not in kinds:
+            remotes = ", ".join((*PREFIXES, *KINDS_BESIDE))
+            raise ValueError(f"a fault needs a remote of {remotes}, and a kind of {', '.join(kinds or KINDS)}")
         if times == 0 or times < -1:
             raise ValueError("times is a count, or -1 for until disarmed")
         pattern = re.compile(path) if path else None
         fault = Fault(next(self._ids), remote, kind, times, pattern, **more)
         self._armed.append(fault)
+        for listener in self._on_arm:
+            listener()
         return fault
 
     def take(self, remote: str, method: str, path: str) -> Fault | None:

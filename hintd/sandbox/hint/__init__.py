@@ -1,0 +1,1 @@
+"""Hint as its published contract describes it, with what is known to bite."""

@@ -1,0 +1,1 @@
+"""A Salesforce org as far as a sync of Contacts sees one: OAuth, REST, Change Data Capture and the Pub/Sub API."""

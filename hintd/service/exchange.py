@@ -1,0 +1,364 @@
+"""Bringing one link to agreement: read where needed, plan, write, take in what the answer shows, until it is at rest.
+
+An ``Exchange`` runs under the link's lease and never holds a database transaction across a remote call.  It holds the
+link as it stands after each step and what there is to tell of it; whoever runs it stores both in one settlement, also
+when a remote stopped it half-way, so that no write is without its reason in the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from hintd.core.contact import LAST_SYNCED, PATIENT_ID, SYNC_ERROR, SYNCED, render_contact
+from hintd.core.errors import Refusal, Refused, Retryable
+from hintd.core.fields import Kind
+from hintd.core.merge import Decision, Step, later_side
+from hintd.core.model import Contact, HistoryEntry, Link, LinkState, Outcome, OutcomeKind, Owner, Patient, Side
+from hintd.core.normalize import same
+from hintd.core.observe import Unknown, current, take_in
+from hintd.core.patient import render_patient
+from hintd.core.plan import Plan, agree, changes, known_values, make_plan, written
+from hintd.ports import ContactWrite, Level, LogEntry, ToPark, WriteResult
+from hintd.service.work import Work
+
+ROUNDS = 8
+"""Each round ends with a write or a read; a record that still changes under our hands is taken up again later."""
+
+NEW = "new:"
+"""Begins the id of a record still to be made: the link is claimed first, so that a repeated attempt finds it."""
+
+
+class RecordGone(Exception):
+    """A record of the link cannot be found; what became of it has to be looked up."""
+
+    def __init__(self, side: Side) -> None:
+        super().__init__(f"a record of {side} cannot be found")
+        self.side = side
+
+
+@dataclass(slots=True)
+class Exchange:
+    """``contact`` and ``patient``: the newest reads or snapshots in hand, if any."""
+
+    work: Work
+    link: Link
+    contact: Contact | None = None
+    patient: Patient | None = None
+    history: list[HistoryEntry] = field(default_factory=list)
+    park: list[ToPark] = field(default_factory=list)
+    log: list[LogEntry] = field(default_factory=list)
+    wrote: set[Side] = field(default_factory=set)
+    read: set[Side] = field(default_factory=set)
+    held: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    told: dict[Side, str | None] = field(default_factory=dict)
+    forced: dict[tuple[Side, str], Decision] = field(default_factory=dict)
+    parted: tuple[str, str] | None = None  # (contact id, patient id) that a person parted
+
+    async def read_side(self, side: Side, purpose: str) -> None:
+        """Raises RecordGone when the record cannot be found."""
+        begun = self.work.now()
+        if side is Side.HINT:
+            patient = await self.work.remotes.hint.get_patient(self.link.patient_id, self.work.call(purpose))
+            if patient is None:
+                raise RecordGone(side)
+            self.patient = patient
+            self.link = take_in(self.link, patient, self.work.book, read_at=begun)
+        else:
+            wanted = self.link.contact_id
+            contact = (await self.work.remotes.salesforce.get_contacts([wanted], self.work.call(purpose))).get(wanted)
+            if contact is None:
+                raise RecordGone(side)
+            self.contact = contact
+            self.link = take_in(self.link, contact, self.work.book, read_at=begun)
+        self.read.add(side)
+
+    async def run(self) -> Outcome:
+        """Steps until nothing is left to write.  Raises RecordGone and what the remotes raise."""
+        self.told = dict.fromkeys(Side, self.link.reported)
+        for _ in range(ROUNDS):
+            step = await self._step()
+            if isinstance(step, Outcome):
+                return step
+            if not step:
+                return await self._finish()
+        raise Retryable(f"{self.link.contact_id} and {self.link.patient_id} keep changing while they are reconciled")
+
+    async def _step(self) -> bool | Outcome:
+        """One write or read, if any is needed: was there one?  An outcome when a refusal ends the exchange."""
+        plan = make_plan(self.link, self.work.book)
+        self.link, agreed = agree(self.link, plan.agreed, self.work.now())
+        self.history += agreed
+        self.held = dict(self.refused)
+        return await self._write_contact(plan) or await self._write_patient(plan)
+
+    # --- Salesforce ---
+
+    async def _write_contact(self, plan: Plan) -> bool | Outcome:
+        decisions = self._decisions(plan, Side.SALESFORCE)
+        current_values = known_values(self.link.salesforce)
+        rendered = render_contact(changes(decisions), current_values, self.work.book)
+        self.held |= rendered.held
+        todo = [d for d in decisions if d.field.name not in rendered.held]
+        own = self._own_contact_fields()
+        if not todo and not own:
+            return False
+        answer = await self._send_contact({**rendered.fields, **own, **self._contact_stamps()})
+        if answer.result is WriteResult.GONE:
+            raise RecordGone(Side.SALESFORCE)
+        if answer.result is WriteResult.REFUSED and answer.refusal is not None:
+            return await self._refused(Side.SALESFORCE, answer.refusal, todo)
+        if answer.result is WriteResult.STALE:
+            self._take_stale(answer)
+        else:
+            self._take_written_contact(answer, todo, rendered.fields)
+        return True
+
+    async def _send_contact(self, fields: Mapping[str, Any]) -> ContactWrite:
+        salesforce, link = self.work.remotes.salesforce, self.link
+        if link.contact_id.startswith(NEW):
+            account = {"AccountId": self.work.connection.default_account_id}
+            return await salesforce.upsert_contact(
+                link.patient_id, {**account, **fields}, self.work.call("create_contact")
+            )
+        since = link.salesforce.stamp
+        return await salesforce.write_contact(link.contact_id, fields, since, self.work.call("write_contact"))
+
+    def _take_stale(self, answer: ContactWrite) -> None:
+        if answer.after is None:
+            raise RecordGone(Side.SALESFORCE)
+        self.contact = answer.after
+        self.link = take_in(self.link, answer.after, self.work.book)
+
+    def _take_written_contact(self, answer: ContactWrite, todo: Sequence[Decision], fields: Mapping[str, Any]) -> None:
+        self.wrote.add(Side.SALESFORCE)
+        if answer.contact_id is not None:
+            self.link = replace(self.link, contact_id=answer.contact_id)
+        if answer.before is not None:
+            self._notice_overwritten(answer.before, todo)
+        if answer.after is None:
+            raise Retryable(f"Contact {self.link.contact_id} was written but could not be read back")
+        self.contact = answer.after
+        self._rest_on(answer.after, todo, self._beside(todo, fields))
+
+    def _beside(self, todo: Sequence[Decision], fields: Mapping[str, Any]) -> set[str]:
+        """Fields of the table that had to be written although nothing was decided about them."""
+        book = self.work.book
+        return {f.name for f in book.fields if book.api_name(f) in fields} - {d.field.name for d in todo}
+
+    def _notice_overwritten(self, before: Contact, todo: Sequence[Decision]) -> None:
+        """If-Unmodified-Since is blind within a second: an edit of the record's own second may have been written over.
+        The read before the write shows it; it is kept in the history, and put back if it is the later one."""
+        for decision in todo:
+            field_, half = decision.field, self.link.salesforce
+            known, stood = current(half, field_.name), before.values.get(field_.name)
+            if isinstance(known, Unknown) or field_.name not in before.values:
+                continue
+            if same(field_, known, stood, self.work.book.rules) or same(
+                field_, decision.value, stood, self.work.book.rules
+            ):
+                continue
+            seen = self.link.hint.seen.get(field_.name)
+            self.settle_overwritten(Side.SALESFORCE, decision, stood, (seen.stamp if seen else None, before.stamp))
+
+    def settle_overwritten(
+        self, side: Side, decision: Decision, stood: Any, stamps: tuple[datetime | None, datetime | None]
+    ) -> None:
+        name = decision.field.name
+        self.history.append(HistoryEntry(self.work.now(), name, side, stood, decision.value, "conflict_lost"))
+        if decision.cause == "reverted" or later_side(*stamps) is not side:
+            return
+        for target, step in ((Side.HINT, Step.TO_HINT), (Side.SALESFORCE, Step.TO_SALESFORCE)):
+            self.forced[target, name] = Decision(
+                decision.field, step, f"conflict_{side}_won", stood, decision.value, was_conflict=False
+            )
+
+    def _own_contact_fields(self) -> dict[str, Any]:
+        """The fields by which a Contact says that it is linked: set when linking, set back when edited by hand."""
+        contact = self.contact
+        if self.link.contact_id.startswith(NEW):
+            return {SYNCED: True}
+        if contact is None:
+            return {}
+        own: dict[str, Any] = {}
+        if "synced" in contact.known and contact.synced is not True:
+            own[SYNCED] = True
+        expected = None if self.link.patient_id.startswith(NEW) else self.link.patient_id
+        if "patient_id" in contact.known and contact.patient_id != expected and expected is not None:
+            own[PATIENT_ID] = expected
+        if own and self.link.state is LinkState.LINKED:
+            self.tell(Level.ERROR, "own_fields_edited", "Synced to Hint or the Hint Patient Id was edited; set back")
+        return own
+
+    def _contact_stamps(self) -> dict[str, Any]:
+        """Written only together with something else (README rule 14)."""
+        shape = self.work.book.shape
+        stamps: dict[str, Any] = {}
+        if LAST_SYNCED in shape:
+            stamps[LAST_SYNCED] = self.work.now().strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        sentence = self._sentence()
+        if SYNC_ERROR in shape and self.told[Side.SALESFORCE] != sentence:
+            stamps[SYNC_ERROR] = sentence
+            self.told[Side.SALESFORCE] = sentence
+        return stamps
+
+    # --- Hint ---
+
+    async def _write_patient(self, plan: Plan) -> bool | Outcome:
+        decisions = self._decisions(plan, Side.HINT)
+        if any(d.field.kind is Kind.PHONE for d in decisions) and await self._phones_need_a_read():
+            return True
+        phones = self.patient.phones if self.patient is not None else ()
+        rendered = render_patient(changes(decisions), phones, self.work.book)
+        self.held |= rendered.held
+        todo = [d for d in decisions if d.field.name not in rendered.held]
+        own = self._own_attributes()
+        if not todo and not own:
+            return False
+        try:
+            patient = await self._send_patient({**rendered.fields, **own, **self._patient_message()})
+        except Refused as refused:
+            return await self._refused(Side.HINT, refused.refusal, todo)
+        self.wrote.add(Side.HINT)
+        self.patient = patient
+        self.link = replace(self.link, patient_id=patient.id)
+        self._rest_on(patient, todo, ())
+        return True
+
+    async def _phones_need_a_read(self) -> bool:
+        """Writing ``phones`` replaces the whole list: it is read right before, so that no other phone is lost."""
+        if Side.HINT in self.read or self.link.patient_id.startswith(NEW):
+            return False
+        await self.read_side(Side.HINT, "read_phones")
+        return True
+
+    async def _send_patient(self, attributes: Mapping[str, Any]) -> Patient:
+        hint, link = self.work.remotes.hint, self.link
+        if not link.patient_id.startswith(NEW):
+            patient = await hint.update_patient(link.patient_id, attributes, self.work.call("write_patient"))
+            if patient is None:
+                raise RecordGone(Side.HINT)
+            return patient
+        try:
+            return await hint.create_patient(attributes, self.work.call("create_patient"))
+        except Refused:
+            made_before = await hint.find_by_contact(link.contact_id, self.work.call("find_created_patient"))
+            if made_before is None:
+                raise
+            return made_before
+
+    def _own_attributes(self) -> dict[str, Any]:
+        """The attributes by which a patient says that it is linked, written at linking (README rule 14)."""
+        link, patient = self.link, self.patient
+        if link.contact_id.startswith(NEW) or (patient is None and not link.patient_id.startswith(NEW)):
+            return {}
+        if patient is not None and patient.contact_id == link.contact_id:
+            return {}
+        page = f"{self.work.connection.settings.get('instance_url', '')}/lightning/r/Contact/{link.contact_id}/view"
+        return {"integration_record_id": link.contact_id, "integration_web_link": page}
+
+    def _patient_message(self) -> dict[str, Any]:
+        sentence = self._sentence()
+        if self.told[Side.HINT] == sentence:
+            return {}
+        self.told[Side.HINT] = sentence
+        return {"integration_error_message": sentence}
+
+    # --- both ---
+
+    def _decisions(self, plan: Plan, side: Side) -> list[Decision]:
+        forced = {name: decision for (target, name), decision in self.forced.items() if target is side}
+        planned = [d for d in plan.to(side) if d.field.name not in forced and d.field.name not in self.refused]
+        return planned + list(forced.values())
+
+    def _rest_on(self, after: Contact | Patient, todo: Sequence[Decision], beside: Sequence[str] | set[str]) -> None:
+        side = Side.HINT if isinstance(after, Patient) else Side.SALESFORCE
+        for decision in todo:
+            self.forced.pop((side, decision.field.name), None)
+        self.link, history = written(self.link, todo, after, self.work.book, self.work.now(), also=beside)
+        self.history += history
+
+    async def _refused(self, side: Side, refusal: Refusal, todo: Sequence[Decision]) -> bool | Outcome:
+        """The named fields are held and the others written; a refusal that names none, or all, is parked."""
+        self.told[side] = self.link.reported
+        blamed = self._blamed(side, refusal, todo)
+        if blamed and len(blamed) < len(todo):
+            self.refused |= {n: f"{side.capitalize()} refused the value of {n} ({refusal.code})" for n in blamed}
+            self.park.append(self._parked(f"refused_by_{side}", refusal))
+            return True
+        self.park.append(self._parked(f"refused_by_{side}", refusal))
+        self.link = replace(self.link, held=dict(self.held))
+        await self._report(
+            f"hintd could not save the latest changes: {side.capitalize()} refused them ({refusal.code})."
+        )
+        return Outcome(OutcomeKind.PARKED, f"refused_by_{side}")
+
+    def _blamed(self, side: Side, refusal: Refusal, todo: Sequence[Decision]) -> set[str]:
+        def remote_name(decision: Decision) -> str:
+            return decision.field.salesforce[0] if side is Side.SALESFORCE else decision.field.hint
+
+        return {d.field.name for d in todo if remote_name(d) in refusal.fields}
+
+    def _parked(self, kind: str, refusal: Refusal) -> ToPark:
+        return ToPark(kind, refusal.code, refusal.owner, refusal.message, self.link.contact_id, self.link.patient_id)
+
+    async def _finish(self) -> Outcome:
+        newly_held = {name: why for name, why in self.held.items() if self.link.held.get(name) != why}
+        if newly_held:
+            self._park_held(newly_held)
+        state = LinkState.LINKED if self.link.state is LinkState.LINKING else self.link.state
+        self.link = replace(self.link, held=dict(self.held), state=state)
+        await self._report(self._sentence())
+        if newly_held or self.refused:
+            return Outcome(OutcomeKind.PARKED, "held_field")
+        if self.wrote:
+            return Outcome(OutcomeKind.APPLIED, "wrote_" + "_and_".join(sorted(self.wrote)))
+        return Outcome(OutcomeKind.NO_CHANGE, "agreed" if self.history else "equal")
+
+    def _park_held(self, newly_held: Mapping[str, str]) -> None:
+        self.park.append(
+            ToPark(
+                "held_field",
+                ",".join(sorted(newly_held)),
+                Owner.CLINIC,
+                ". ".join(newly_held.values()),
+                self.link.contact_id,
+                self.link.patient_id,
+            )
+        )
+
+    def _sentence(self) -> str | None:
+        """What staff read on both records; names of fields and rules, no values."""
+        return f"Not synced: {'. '.join(self.held.values())}"[:255] if self.held else None
+
+    async def _report(self, sentence: str | None) -> None:
+        """Say it where staff look (README rule 13), best effort: the parked item is the truth."""
+        behind = [side for side in Side if self.told.get(side) != sentence]
+        for side in behind:
+            try:
+                await self._report_to(side, sentence)
+            except (Refused, Retryable) as error:
+                self.tell(
+                    Level.ERROR, "report_failed", f"the message for staff could not be written to {side}: {error}"
+                )
+        self.link = replace(self.link, reported=sentence)
+
+    async def _report_to(self, side: Side, sentence: str | None) -> None:
+        work, link = self.work, self.link
+        if side is Side.HINT and not link.patient_id.startswith(NEW):
+            patient = await work.remotes.hint.update_patient(
+                link.patient_id, {"integration_error_message": sentence}, work.call("report")
+            )
+            self.link = take_in(link, patient, work.book) if patient else link
+        elif side is Side.SALESFORCE and SYNC_ERROR in work.book.shape and not link.contact_id.startswith(NEW):
+            answer = await work.remotes.salesforce.write_contact(
+                link.contact_id, {SYNC_ERROR: sentence}, None, work.call("report")
+            )
+            self.link = take_in(link, answer.after, work.book) if answer.after else link
+
+    def tell(self, level: Level, what: str, message: str) -> None:
+        ids = {"contact_id": self.link.contact_id, "patient_id": self.link.patient_id}
+        self.log.append(self.work.entry(level, what, message, **ids))

@@ -1,0 +1,146 @@
+"""Linking, relinking and unlinking by a person (README rules 5 and 9), and taking over what stood before (rule 11)."""
+
+from __future__ import annotations
+
+from hintd.core.model import Link, LinkState, Outcome, OutcomeKind, Patient, Side
+from hintd.core.observe import take_in
+from hintd.core.plan import adopt
+from hintd.ports import AlreadyLinked, Busy, CallClass, Taken
+from hintd.service.exchange import NEW, Exchange
+from hintd.service.newcomers import first_exchange
+from hintd.service.partings import part_by_person
+from hintd.service.settle import run_and_settle
+from hintd.service.work import LEASE_S, Work
+
+
+class LinkingRefused(Exception):
+    """A rule forbids it; ``str()`` is a sentence that says which, and what to do."""
+
+
+async def link_by_person(
+    work: Work, contact_id: str, patient_id: str | None, *, person: str, take_over: bool = False
+) -> Outcome:
+    """Link a Contact with a patient, or with a new one when ``patient_id`` is None; the Contact's values win.
+
+    A former link of the Contact is undone first; one of the patient only with ``take_over``.
+    Raises LinkingRefused and what the remotes raise.
+    """
+    work = work.calling_as(CallClass.MANUAL)
+    standing = await work.stores.links.find(work.connection.id, Side.SALESFORCE, contact_id)
+    if standing is not None and not _is_in_the_making(standing):
+        await _make_room_on_contact(work, standing, patient_id, person)
+    if patient_id is not None:
+        await _make_room_on_patient(work, contact_id, patient_id, person, take_over)
+    return await _claim_and_exchange(work, contact_id, patient_id, person)
+
+
+def _is_in_the_making(link: Link) -> bool:
+    return link.state is LinkState.LINKING
+
+
+async def _make_room_on_contact(work: Work, standing: Link, patient_id: str | None, person: str) -> None:
+    if patient_id is None:
+        raise LinkingRefused(
+            f"Contact {standing.contact_id} is linked with patient {standing.patient_id} already; no second patient "
+            "is made. Unlink it first if it should get another one."
+        )
+    if standing.patient_id != patient_id:
+        await unlink_by_person(work, standing.contact_id, person=person)
+
+
+async def _make_room_on_patient(work: Work, contact_id: str, patient_id: str, person: str, take_over: bool) -> None:
+    other = await work.stores.links.find(work.connection.id, Side.HINT, patient_id)
+    if other is None or other.contact_id == contact_id:
+        return
+    if not take_over:
+        raise LinkingRefused(
+            f"Patient {patient_id} is linked with Contact {other.contact_id}. Confirm with --take-over to unlink that "
+            "Contact and link this one."
+        )
+    await unlink_by_person(work, other.contact_id, person=person)
+
+
+async def _claim_and_exchange(work: Work, contact_id: str, patient_id: str | None, person: str) -> Outcome:
+    contacts = await work.remotes.salesforce.get_contacts([contact_id], work.call("read_contact"))
+    contact = contacts.get(contact_id)
+    if contact is None:
+        raise LinkingRefused(f"Salesforce shows no Contact {contact_id}. Check the id and the sync user's access.")
+    if contact.person_account:
+        raise LinkingRefused(f"Contact {contact_id} belongs to a person account; hintd does not sync those.")
+    patient = await _read_patient(work, patient_id) if patient_id is not None else None
+    taken = await _take_or_open(work, contact_id, patient_id or f"{NEW}{contact_id}", person)
+    if taken.link.state is LinkState.LINKED:
+        return Outcome(OutcomeKind.NO_CHANGE, "linked_already")
+    return await first_exchange(work, taken, None, patient=patient, contact=contact)
+
+
+async def _read_patient(work: Work, patient_id: str) -> Patient:
+    patient = await work.remotes.hint.get_patient(patient_id, work.call("read_patient"))
+    if patient is None:
+        raise LinkingRefused(f"Hint shows no patient {patient_id}. Check the id, and whether the patient is archived.")
+    if patient.merged_into is not None:
+        raise LinkingRefused(f"Patient {patient_id} was merged into {patient.merged_into}; link that one.")
+    return patient
+
+
+async def _take_or_open(work: Work, contact_id: str, patient_id: str, person: str) -> Taken:
+    """A new link, or the one that a failed attempt left in the making."""
+    links, connection_id = work.stores.links, work.connection.id
+    try:
+        return await links.open(
+            connection_id,
+            contact_id,
+            patient_id,
+            by=f"person:{person}",
+            owner=work.owner,
+            now=work.now(),
+            lease_s=LEASE_S,
+        )
+    except AlreadyLinked as error:
+        if error.link.contact_id != contact_id or error.link.patient_id != patient_id:
+            raise LinkingRefused(f"{error}; somebody else linked it a moment ago.") from error
+    taken = await links.take(
+        connection_id, Side.SALESFORCE, contact_id, owner=work.owner, now=work.now(), lease_s=LEASE_S
+    )
+    if isinstance(taken, Taken):
+        return taken
+    raise LinkingRefused(f"Contact {contact_id} is being linked at the moment; look again in half a minute.")
+
+
+async def unlink_by_person(work: Work, contact_id: str, *, person: str) -> Outcome:
+    """Raises LinkingRefused when the Contact has no link, or is in hand for longer than a moment."""
+    taken = await work.stores.links.take(
+        work.connection.id, Side.SALESFORCE, contact_id, owner=work.owner, now=work.now(), lease_s=LEASE_S
+    )
+    if taken is None:
+        raise LinkingRefused(f"Contact {contact_id} is not linked.")
+    if isinstance(taken, Busy):
+        raise LinkingRefused(f"Contact {contact_id} is being synced at the moment; try again in half a minute.")
+    return await run_and_settle(work.calling_as(CallClass.MANUAL), taken, None, part_by_person(person))
+
+
+async def adopt_link(work: Work, contact_id: str, patient: Patient) -> tuple[str, ...]:
+    """Take over a link that an earlier integration left: the base is what each side holds, nothing is written.
+    Returns the names of the fields that differ.  Raises AlreadyLinked."""
+    contacts = await work.remotes.salesforce.get_contacts([contact_id], work.call("read_adopted"))
+    contact = contacts[contact_id]
+    taken = await work.stores.links.open(
+        work.connection.id,
+        contact_id,
+        patient.id,
+        by="adopted",
+        owner=work.owner,
+        now=work.now(),
+        lease_s=LEASE_S,
+    )
+    differing: tuple[str, ...] = ()
+
+    async def part(exchange: Exchange) -> Outcome:
+        nonlocal differing
+        exchange.patient, exchange.contact = patient, contact
+        exchange.link = take_in(take_in(exchange.link, patient, work.book), contact, work.book)
+        exchange.link, differing = adopt(exchange.link, work.now())
+        return Outcome(OutcomeKind.APPLIED, "adopted")
+
+    await run_and_settle(work, taken, None, part)
+    return differing

@@ -1,0 +1,122 @@
+"""Deletes, merges and unlinking (README rules 9 and 10).  hintd never deletes anything in Hint or Salesforce."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hintd.core.contact import PATIENT_ID, SYNC_ERROR, SYNCED
+from hintd.core.model import Contact, LinkState, Notice, Outcome, OutcomeKind, Owner, Side
+from hintd.core.observe import take_in
+from hintd.ports import Level, ToPark
+from hintd.service.exchange import Exchange
+from hintd.service.settle import Part, settle_unlinked
+from hintd.service.snapshots import index_row
+from hintd.service.work import Work
+
+
+async def record_deleted(exchange: Exchange, notice: Notice) -> Outcome:
+    """An event says that a record of the link was deleted."""
+    if notice.side is Side.HINT:
+        await unlink_contact(exchange, "The patient was deleted in Hint; the Contact is no longer synced.")
+        return _parted(exchange, "patient_destroyed")
+    return await contact_gone(exchange)
+
+
+async def record_gone(exchange: Exchange, side: Side) -> Outcome:
+    """A read or write did not find a record.  A 404 of Hint proves no deletion (README rule 10)."""
+    if side is Side.SALESFORCE:
+        return await contact_gone(exchange)
+    return _parked(
+        exchange,
+        "patient_not_found",
+        Owner.HINT_ADMIN,
+        "Hint does not show this patient at the moment. It may be archived; nothing was changed.",
+    )
+
+
+async def contact_gone(exchange: Exchange) -> Outcome:
+    """Deleted, or merged into another Contact: its winner is looked for first."""
+    work, link = exchange.work, exchange.link
+    fate = await work.remotes.salesforce.find_fate(link.contact_id, work.call("find_fate"))
+    if fate is not None and fate.winner_id is not None:
+        return await record_merged(exchange, Side.SALESFORCE, fate.winner_id)
+    if fate is not None and not fate.deleted:
+        exchange.contact = fate
+        exchange.link = take_in(link, fate, work.book, read_at=work.now())
+        return await exchange.run()
+    await unlink_patient(exchange)
+    return _parted(exchange, "contact_deleted")
+
+
+async def record_merged(exchange: Exchange, side: Side, winner_id: str) -> Outcome:
+    """The link follows the winner; if both were linked, a person decides."""
+    work, link = exchange.work, exchange.link
+    if await work.stores.links.find(work.connection.id, side, winner_id) is not None:
+        return _parked(
+            exchange,
+            "merged_both_linked",
+            Owner.CLINIC,
+            f"{link.record_id(side)} was merged into {winner_id}, and both are linked. Unlink one of the two.",
+        )
+    if side is Side.HINT:
+        exchange.link = replace(link, patient_id=winner_id)
+    else:
+        exchange.link = replace(link, contact_id=winner_id)
+    exchange.tell(Level.ERROR, "merged", f"{link.record_id(side)} was merged into {winner_id}: the link follows it")
+    await exchange.read_side(side, "read_winner")
+    return await exchange.run()
+
+
+async def unlink_contact(exchange: Exchange, why: str | None) -> None:
+    """Clear what says on the Contact that it is linked; all other fields stay."""
+    fields: dict[str, Any] = {SYNCED: False, PATIENT_ID: None}
+    if SYNC_ERROR in exchange.work.book.shape:
+        fields[SYNC_ERROR] = why
+    answer = await exchange.work.remotes.salesforce.write_contact(
+        exchange.link.contact_id, fields, None, exchange.work.call("unlink")
+    )
+    exchange.contact = answer.after or exchange.contact
+    exchange.wrote.add(Side.SALESFORCE)
+
+
+async def unlink_patient(exchange: Exchange) -> None:
+    """Clear the integration attributes of the patient; a patient that is not there is left alone."""
+    attributes = dict.fromkeys(("integration_record_id", "integration_web_link", "integration_error_message"))
+    patient = await exchange.work.remotes.hint.update_patient(
+        exchange.link.patient_id, attributes, exchange.work.call("unlink")
+    )
+    exchange.patient = patient or exchange.patient
+    exchange.wrote.add(Side.HINT)
+
+
+def _parted(exchange: Exchange, why: str) -> Outcome:
+    exchange.link = replace(exchange.link, state=LinkState.UNLINKED, reported=None)
+    exchange.tell(Level.ERROR, "unlinked", f"unlinked: {why}")
+    return Outcome(OutcomeKind.APPLIED, why)
+
+
+def _parked(exchange: Exchange, kind: str, owner: Owner, sentence: str) -> Outcome:
+    link = exchange.link
+    exchange.park.append(ToPark(kind, kind, owner, sentence, link.contact_id, link.patient_id))
+    return Outcome(OutcomeKind.PARKED, kind)
+
+
+async def offer_again(work: Work, notice: Notice, contact: Contact) -> Outcome:
+    """An undeleted Contact that still names its patient is offered to a person, never linked by itself."""
+    sentence = "The Contact was restored from the recycle bin. Link it again, or dismiss this."
+    item = ToPark("undeleted_contact", "undeleted", Owner.CLINIC, sentence, contact.id, contact.patient_id)
+    outcome = Outcome(OutcomeKind.PARKED, "undeleted_contact")
+    return await settle_unlinked(work, notice, outcome, row=index_row(contact), park=(item,))
+
+
+def part_by_person(person: str) -> Part:
+    """Unlink because a person said so: remembered, so that no automation links the two again (README rule 9)."""
+
+    async def part(exchange: Exchange) -> Outcome:
+        await unlink_contact(exchange, None)
+        await unlink_patient(exchange)
+        exchange.parted = (exchange.link.contact_id, exchange.link.patient_id)
+        return _parted(exchange, f"unlinked_by_{person}")
+
+    return part

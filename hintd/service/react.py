@@ -1,0 +1,207 @@
+"""What to do about one change notice: the one place where an event turns into an outcome.
+
+State decides; the notice only says where to look.  Exactly one outcome is settled per notice; an exception means that
+none was reached and the message has to come again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hintd.core.merge import Decision, Step
+from hintd.core.model import (
+    Change,
+    Contact,
+    Link,
+    LinkState,
+    Notice,
+    Outcome,
+    OutcomeKind,
+    Patient,
+    Record,
+    Side,
+    Source,
+)
+from hintd.core.normalize import same
+from hintd.core.observe import Newness, Unknown, current, judge, latest, own_fields_differ, take_in
+from hintd.ports import Busy, Level, Taken
+from hintd.service import newcomers, partings
+from hintd.service.exchange import NEW, Exchange, RecordGone
+from hintd.service.settle import run_and_settle, settle_unlinked
+from hintd.service.snapshots import BadSnapshot, index_row, record_of
+from hintd.service.work import LEASE_S, Work
+
+
+class LinkBusy(Exception):
+    """Another worker has the link in hand: the notice has to wait a moment."""
+
+    def __init__(self, link_id: int) -> None:
+        super().__init__(f"link {link_id} is in hand elsewhere")
+        self.link_id = link_id
+
+
+async def react(work: Work, notice: Notice) -> Outcome:
+    """Raises LinkBusy, FenceLost, and what the remotes raise; then the notice has no outcome yet."""
+    taken = await work.stores.links.take(
+        work.connection.id, notice.side, notice.record_id, owner=work.owner, now=work.now(), lease_s=LEASE_S
+    )
+    if isinstance(taken, Busy):
+        raise LinkBusy(taken.link_id)
+    if taken is None:
+        return await _react_unlinked(work, notice)
+    return await react_linked(work, taken, notice)
+
+
+async def react_linked(work: Work, taken: Taken, notice: Notice) -> Outcome:
+    async def part(exchange: Exchange) -> Outcome:
+        try:
+            return await _bring_to_agreement(exchange, notice)
+        except RecordGone as gone:
+            return await partings.record_gone(exchange, gone.side)
+
+    return await run_and_settle(work, taken, notice, part)
+
+
+async def _bring_to_agreement(exchange: Exchange, notice: Notice) -> Outcome:
+    if notice.change is Change.DELETED:
+        return await partings.record_deleted(exchange, notice)
+    if exchange.link.state is LinkState.LINKING or notice.source is Source.CONTROL:
+        return await read_both_and_run(exchange, notice)
+    record = _shown(exchange, notice)
+    if record is None:
+        return await _read_and_run(exchange, notice)
+    moved_to = _merged_into(record)
+    if moved_to is not None:
+        return await partings.record_merged(exchange, notice.side, moved_to)
+    newness = judge(exchange.link, record, exchange.work.book)
+    if newness is Newness.NEW:
+        return await _take_and_run(exchange, record)
+    if newness is Newness.DOUBTFUL:
+        return await _read_and_run(exchange, notice)
+    if newness is Newness.OLD and isinstance(record, Patient):
+        return await _late_event(exchange, record)
+    return Outcome(OutcomeKind.NO_CHANGE, "echo" if newness is Newness.KNOWN else "older")
+
+
+def _shown(exchange: Exchange, notice: Notice) -> Record | None:
+    """The snapshot; None where there is none that can be trusted, so that the record is read instead."""
+    if notice.change is Change.GAP:
+        return None
+    try:
+        return record_of(notice, exchange.work.book)
+    except BadSnapshot as error:
+        exchange.log.append(exchange.work.entry(Level.ERROR, "bad_snapshot", f"{error}; the record is read instead"))
+        return None
+
+
+def _merged_into(record: Record) -> str | None:
+    return record.merged_into if isinstance(record, Patient) else record.winner_id
+
+
+def _hold(exchange: Exchange, record: Record) -> None:
+    if isinstance(record, Patient):
+        exchange.patient = record
+    else:
+        exchange.contact = record
+
+
+async def _take_and_run(exchange: Exchange, record: Record) -> Outcome:
+    _hold(exchange, record)
+    exchange.link = take_in(exchange.link, record, exchange.work.book)
+    return await exchange.run()
+
+
+async def _read_and_run(exchange: Exchange, notice: Notice) -> Outcome:
+    """Read the record, unless a read begun after the notice was accepted covers it already (coalescing)."""
+    read_at = exchange.link.half(notice.side).read_at
+    if read_at is not None and notice.accepted_at < read_at:
+        return Outcome(OutcomeKind.NO_CHANGE, "coalesced")
+    await exchange.read_side(notice.side, "read_doubtful")
+    return await exchange.run()
+
+
+async def read_both_and_run(exchange: Exchange, notice: Notice | None = None) -> Outcome:
+    """Both records are read, as when a person asks or a first exchange is taken up again."""
+    for side in Side:
+        if exchange.link.record_id(side).startswith(NEW):
+            exchange.link = newcomers.blank(exchange.link, side, exchange.work.book)
+        else:
+            await exchange.read_side(side, "read_both")
+    return await exchange.run()
+
+
+async def _late_event(exchange: Exchange, patient: Patient) -> Outcome:
+    """An older snapshot is no news, unless it shows an edit that our own write to Hint went over before its event came
+    (Hint has no conditional writes): then the later edit wins after all, and the other is kept in the history."""
+    rules = exchange.work.book.rules
+    for name, overwrote in exchange.link.overwrote.items():
+        field = next((f for f in exchange.work.book.fields if f.name == name), None)
+        if field is None or name not in patient.values:
+            continue
+        if overwrote.known_until is not None and patient.stamp <= overwrote.known_until:
+            continue
+        stood, now = patient.values[name], current(exchange.link.hint, name)
+        if isinstance(now, Unknown) or same(field, stood, overwrote.replaced, rules) or same(field, stood, now, rules):
+            continue
+        decision = Decision(field, Step.TO_HINT, "changed_in_salesforce", now, stood)
+        exchange.settle_overwritten(Side.HINT, decision, stood, (patient.stamp, overwrote.won_at))
+        remaining = {**exchange.link.overwrote, name: replace(overwrote, known_until=patient.stamp)}
+        exchange.link = replace(exchange.link, overwrote=remaining)
+    if exchange.forced:
+        return await exchange.run()
+    return Outcome(OutcomeKind.NO_CHANGE, "older")
+
+
+# --- records without a link ---
+
+
+async def _react_unlinked(work: Work, notice: Notice) -> Outcome:
+    if notice.change is Change.DELETED:
+        return await _forget(work, notice)
+    record = await _record_or_read(work, notice)
+    if record is None:
+        return await settle_unlinked(work, notice, Outcome(OutcomeKind.IGNORED, "not_found"))
+    await _wait_for_a_link_in_the_making(work, record)
+    if isinstance(record, Patient):
+        return await newcomers.react_to_patient(work, notice, record)
+    if notice.change is Change.UNDELETED and record.patient_id is not None:
+        return await partings.offer_again(work, notice, record)
+    earlier = None if record.whole else await work.stores.index.get(work.connection.id, Side.SALESFORCE, record.id)
+    row = index_row(record, earlier)
+    return await settle_unlinked(work, notice, Outcome(OutcomeKind.IGNORED, "not_linked"), row=row)
+
+
+async def _record_or_read(work: Work, notice: Notice) -> Record | None:
+    try:
+        record = record_of(notice, work.book) if notice.change is not Change.GAP else None
+    except BadSnapshot:
+        record = None
+    if record is not None:
+        return record
+    call = work.call("read_unlinked")
+    if notice.side is Side.HINT:
+        return await work.remotes.hint.get_patient(notice.record_id, call)
+    return (await work.remotes.salesforce.get_contacts([notice.record_id], call)).get(notice.record_id)
+
+
+async def _wait_for_a_link_in_the_making(work: Work, record: Record) -> None:
+    """Our own creation of a record is announced before its link is stored: the event waits for it."""
+    partner = record.contact_id if isinstance(record, Patient) else record.patient_id
+    if partner is None:
+        return
+    side = Side.SALESFORCE if isinstance(record, Patient) else Side.HINT
+    link = await work.stores.links.find(work.connection.id, side, partner)
+    if link is not None and link.record_id(side.other).startswith(NEW):
+        raise LinkBusy(link.id)
+
+
+async def _forget(work: Work, notice: Notice) -> Outcome:
+    row = await work.stores.index.get(work.connection.id, notice.side, notice.record_id)
+    if row is not None:
+        row = replace(row, gone=True, stamp=latest(row.stamp, notice.stamp) or row.stamp)
+    return await settle_unlinked(work, notice, Outcome(OutcomeKind.IGNORED, "not_linked"), row=row)
+
+
+def contact_of(link: Link, contact: Contact) -> bool:
+    """Does the Contact say of itself that it is the link's?"""
+    return not own_fields_differ(link, contact)

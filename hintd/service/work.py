@@ -1,0 +1,74 @@
+"""What every piece of the service works with: the stores, the two remotes of one connection, and the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from hintd.core.fields import Book
+from hintd.ports import (
+    Call,
+    CallClass,
+    Connection,
+    Connections,
+    Cursors,
+    HintPractice,
+    Index,
+    Leases,
+    Level,
+    Links,
+    Log,
+    LogEntry,
+    Parking,
+    SalesforceOrg,
+)
+
+LEASE_S = 30.0
+"""How long a killed worker's links wait.  An exchange that outlives it loses its fence and is done again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    links: Links
+    index: Index
+    parking: Parking
+    log: Log
+    cursors: Cursors
+    leases: Leases
+    connections: Connections
+
+
+@dataclass(frozen=True, slots=True)
+class Remotes:
+    """The two remotes of one connection."""
+
+    connection: Connection
+    hint: HintPractice
+    salesforce: SalesforceOrg
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One connection's surroundings for one piece of work; ``owner`` names this process in leases."""
+
+    stores: Stores
+    remotes: Remotes
+    book: Book
+    owner: str
+    now: Callable[[], datetime]
+    call_class: CallClass = CallClass.REAL_TIME
+
+    @property
+    def connection(self) -> Connection:
+        return self.remotes.connection
+
+    def call(self, purpose: str) -> Call:
+        return Call(self.call_class, purpose)
+
+    def calling_as(self, call_class: CallClass) -> Work:
+        return replace(self, call_class=call_class)
+
+    def entry(self, level: Level, what: str, message: str, **ids: str | None) -> LogEntry:
+        """A log entry of now; ``ids``: ``contact_id``, ``patient_id``, ``batch_id``."""
+        return LogEntry(self.now(), level, what, message, **ids)

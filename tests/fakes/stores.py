@@ -1,0 +1,426 @@
+"""The stores in memory: what the services are tested and simulated with.
+
+All stores of a ``Memory`` share its state, as those of a database do; a crash of the service loses none of it.  Every
+method decides and changes without awaiting, so each is one transaction.  The contract suite proves that these and
+Postgres behave alike.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from hintd.core.match import Candidate, IndexRow
+from hintd.core.model import HistoryEntry, Link, LinkState, Side, Source
+from hintd.core.search import search_name
+from hintd.ports import (
+    AlreadyLinked,
+    Busy,
+    Connection,
+    FenceLost,
+    LogEntry,
+    LogFilter,
+    NameTaken,
+    ParkedItem,
+    Settlement,
+    Taken,
+    ToPark,
+)
+from tests.fakes.trigrams import similarity, word_similarity
+
+WORDS_ALIKE = 0.6  # pg_trgm.word_similarity_threshold
+
+
+@dataclass(slots=True)
+class LinkRow:
+    link: Link
+    fence: int = 0
+    lease_until: datetime | None = None  # None: nobody has it
+
+
+@dataclass(frozen=True, slots=True)
+class Ledgered:
+    connection_id: int | None
+    source: str
+    outcome: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Office:
+    owner: str | None
+    fence: int
+    until: datetime
+
+
+ParkedKey = tuple[int | None, str, str | None, str | None, bytes | str]
+
+
+@dataclass(slots=True)
+class Memory:
+    """Everything that is stored.  Tests may read it; ``ledger`` is every event's one end, by notice id."""
+
+    links: dict[int, LinkRow] = field(default_factory=dict)
+    standing: dict[tuple[int, Side, str], int] = field(default_factory=dict)  # record to link id
+    histories: dict[int, list[HistoryEntry]] = field(default_factory=dict)
+    ledger: dict[str, Ledgered] = field(default_factory=dict)
+    parted: dict[tuple[int, str, str], datetime] = field(default_factory=dict)
+    parked: dict[int, tuple[int | None, ParkedItem]] = field(default_factory=dict)
+    open_items: dict[ParkedKey, int] = field(default_factory=dict)
+    log: list[tuple[int | None, LogEntry]] = field(default_factory=list)
+    records: dict[tuple[int, Side, str], IndexRow] = field(default_factory=dict)
+    cursors: dict[tuple[int, str], bytes] = field(default_factory=dict)
+    offices: dict[str, Office] = field(default_factory=dict)
+    connections: dict[int, Connection] = field(default_factory=dict)
+
+    def row_of(self, connection_id: int, side: Side, record_id: str) -> LinkRow | None:
+        link_id = self.standing.get((connection_id, side, record_id))
+        return None if link_id is None else self.links[link_id]
+
+    def refuse_second_link(self, link: Link) -> None:
+        for side in (Side.SALESFORCE, Side.HINT):
+            row = self.row_of(link.connection_id, side, link.record_id(side))
+            if row is not None and row.link.id != link.id:
+                raise AlreadyLinked(row.link)
+
+    def put_link(self, row: LinkRow) -> None:
+        if (former := self.links.get(row.link.id)) is not None:
+            for side in Side:
+                self.standing.pop((former.link.connection_id, side, former.link.record_id(side)), None)
+        self.links[row.link.id] = row
+        if row.link.state is not LinkState.UNLINKED:
+            for side in Side:
+                self.standing[row.link.connection_id, side, row.link.record_id(side)] = row.link.id
+
+    def park(self, connection_id: int | None, items: Sequence[ToPark], now: datetime) -> set[int]:
+        return {self._park(connection_id, item, now) for item in items}
+
+    def _park(self, connection_id: int | None, item: ToPark, now: datetime) -> int:
+        key = _parked_key(connection_id, item)
+        if (item_id := self.open_items.get(key)) is None:
+            item_id = self.open_items[key] = len(self.parked) + 1
+            former = None
+        else:
+            former = self.parked[item_id][1]
+        parked = ParkedItem(
+            id=item_id,
+            kind=item.kind,
+            cause=item.cause,
+            owner=item.owner,
+            message=item.message,
+            contact_id=item.contact_id,
+            patient_id=item.patient_id,
+            since=former.since if former else now,
+            attempts=former.attempts + 1 if former else 1,
+            state="open",
+            body=item.body if item.body is not None or former is None else former.body,
+        )
+        self.parked[item_id] = (connection_id, parked)
+        return item_id
+
+    def close_item(self, item_id: int, state: str) -> bool:
+        found = self.parked.get(item_id)
+        if found is None or found[1].state != "open":
+            return False
+        connection_id, item = found
+        self.parked[item_id] = (connection_id, replace(item, state=state))
+        self.open_items = {key: open_id for key, open_id in self.open_items.items() if open_id != item_id}
+        return True
+
+    def put_records(self, connection_id: int, rows: Sequence[IndexRow]) -> None:
+        for row in rows:
+            key = (connection_id, row.side, row.record_id)
+            if key not in self.records or self.records[key].stamp <= row.stamp:
+                self.records[key] = row
+
+
+def _parked_key(connection_id: int | None, item: ToPark) -> ParkedKey:
+    named = item.contact_id or item.patient_id
+    mark = "" if named else item.message if item.body is None else item.body
+    return connection_id, item.kind, item.contact_id, item.patient_id, mark
+
+
+class MemoryLinks:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def find(self, connection_id: int, side: Side, record_id: str) -> Link | None:
+        row = self._memory.row_of(connection_id, side, record_id)
+        return None if row is None else row.link
+
+    async def take(
+        self, connection_id: int, side: Side, record_id: str, *, owner: str, now: datetime, lease_s: float
+    ) -> Taken | Busy | None:
+        row = self._memory.row_of(connection_id, side, record_id)
+        if row is None:
+            return None
+        if row.lease_until is not None and row.lease_until > now:
+            return Busy(row.lease_until)
+        row.fence += 1
+        row.lease_until = now + timedelta(seconds=lease_s)
+        return Taken(row.link, row.fence)
+
+    async def open(
+        self,
+        connection_id: int,
+        contact_id: str,
+        patient_id: str,
+        *,
+        by: str,
+        owner: str,
+        now: datetime,
+        lease_s: float,
+    ) -> Taken:
+        link_id = len(self._memory.links) + 1
+        link = Link(link_id, connection_id, contact_id, patient_id, LinkState.LINKING, now, by)
+        self._memory.refuse_second_link(link)
+        self._memory.put_link(LinkRow(link, fence=1, lease_until=now + timedelta(seconds=lease_s)))
+        self._memory.parted.pop((connection_id, contact_id, patient_id), None)
+        return Taken(link, 1)
+
+    async def settle(self, settlement: Settlement) -> None:
+        memory, update = self._memory, settlement.link
+        row = None if update is None else memory.links.get(update.link.id)
+        ours = row is not None and update is not None and row.fence == update.fence
+        notice, outcome = settlement.notice, settlement.outcome
+        if notice is not None and outcome is not None and notice.id in memory.ledger:
+            if ours and row is not None:
+                row.lease_until = None
+            return
+        if update is not None:
+            if (
+                not ours
+                or row is None
+                or row.lease_until is None
+                or update.link.connection_id != row.link.connection_id
+            ):
+                raise FenceLost(f"the lease of link {update.link.id} was lost")
+            if update.link.state is not LinkState.UNLINKED:
+                memory.refuse_second_link(update.link)
+            memory.put_link(LinkRow(update.link, row.fence, None))
+            memory.histories.setdefault(update.link.id, []).extend(update.history)
+        if notice is not None and outcome is not None:
+            end = Ledgered(settlement.connection_id, notice.source, outcome.kind, outcome.reason)
+            memory.ledger[notice.id] = end
+        self._settle_the_rest(settlement)
+
+    def _settle_the_rest(self, settlement: Settlement) -> None:
+        memory, connection_id = self._memory, settlement.connection_id
+        just_parked = memory.park(connection_id, settlement.park, settlement.at)
+        if settlement.unpark:
+            _unpark(memory, connection_id, _records_to_unpark(settlement), just_parked)
+        if settlement.unlinked_by_person is not None:
+            memory.parted.setdefault((connection_id, *settlement.unlinked_by_person), settlement.at)
+        memory.log.extend((connection_id, entry) for entry in settlement.log)
+        memory.put_records(connection_id, settlement.index)
+
+    async def give_back(self, taken: Taken) -> None:
+        row = self._memory.links[taken.link.id]
+        if row.fence == taken.fence:
+            row.lease_until = None
+
+    async def all(
+        self, connection_id: int, *, after_id: int = 0, limit: int = 500, state: LinkState | None = None
+    ) -> Sequence[Link]:
+        found = [
+            row.link
+            for row in self._memory.links.values()
+            if row.link.connection_id == connection_id
+            and row.link.id > after_id
+            and (row.link.state is state if state else row.link.state is not LinkState.UNLINKED)
+        ]
+        return sorted(found, key=lambda link: link.id)[:limit]
+
+    async def history(self, link_id: int, *, limit: int = 200) -> Sequence[HistoryEntry]:
+        entries = self._memory.histories.get(link_id, [])
+        return sorted(reversed(entries), key=lambda entry: entry.at, reverse=True)[:limit]
+
+    async def was_unlinked_by_person(
+        self, connection_id: int, *, contact_id: str | None = None, patient_id: str | None = None
+    ) -> Sequence[tuple[str, str]]:
+        found = [
+            (at, contact, patient)
+            for (connection, contact, patient), at in self._memory.parted.items()
+            if connection == connection_id and contact_id in (None, contact) and patient_id in (None, patient)
+        ]
+        return [(contact, patient) for _, contact, patient in sorted(found)]
+
+
+def _records_to_unpark(settlement: Settlement) -> tuple[str | None, str | None]:
+    if settlement.link is not None:
+        return settlement.link.link.contact_id, settlement.link.link.patient_id
+    if (notice := settlement.notice) is None:
+        return None, None
+    return (None, notice.record_id) if notice.side is Side.HINT else (notice.record_id, None)
+
+
+def _unpark(memory: Memory, connection_id: int, records: tuple[str | None, str | None], but: set[int]) -> None:
+    contact_id, patient_id = records
+    for item_id in set(memory.open_items.values()) - but:
+        of_connection, item = memory.parked[item_id]
+        concerned = (item.contact_id is not None and item.contact_id == contact_id) or (
+            item.patient_id is not None and item.patient_id == patient_id
+        )
+        if of_connection == connection_id and concerned:
+            memory.close_item(item_id, "resolved")
+
+
+class MemoryIndex:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def put(self, connection_id: int, rows: Sequence[IndexRow]) -> None:
+        self._memory.put_records(connection_id, rows)
+
+    async def get(self, connection_id: int, side: Side, record_id: str) -> IndexRow | None:
+        return self._memory.records.get((connection_id, side, record_id))
+
+    async def candidates(
+        self, connection_id: int, side: Side, match_name: str, date_of_birth: str
+    ) -> Sequence[Candidate]:
+        if not match_name or not date_of_birth:
+            return []
+        wanted = (match_name, date_of_birth)
+        rows = [row for row in self._rows(connection_id, side) if (row.match_name, row.date_of_birth) == wanted]
+        return [self._candidate(connection_id, row) for row in sorted(rows, key=lambda row: row.record_id)]
+
+    async def search(self, connection_id: int, text: str, *, limit: int = 20) -> Sequence[Candidate]:
+        if not (words := search_name(text)):
+            return []
+        ranked = []
+        for row in self._rows(connection_id, Side.HINT):
+            name = search_name(row.first_name, row.last_name)
+            alike = word_similarity(words, name)
+            if alike >= WORDS_ALIKE or words in name:
+                ranked.append((-alike, -similarity(words, name), name, row.record_id, row))
+        return [self._candidate(connection_id, row) for *_, row in sorted(ranked, key=lambda each: each[:4])[:limit]]
+
+    def _rows(self, connection_id: int, side: Side) -> list[IndexRow]:
+        return [
+            row
+            for (connection, of_side, _), row in self._memory.records.items()
+            if connection == connection_id and of_side is side and not row.gone
+        ]
+
+    def _candidate(self, connection_id: int, row: IndexRow) -> Candidate:
+        link = self._memory.row_of(connection_id, row.side, row.record_id)
+        return Candidate(row, None if link is None else link.link.record_id(row.side.other))
+
+
+class MemoryParking:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def items(self, connection_id: int | None = None, *, limit: int = 200) -> Sequence[ParkedItem]:
+        found = (self._memory.parked[item_id] for item_id in sorted(self._memory.open_items.values()))
+        return [item for of_connection, item in found if connection_id in (None, of_connection)][:limit]
+
+    async def get(self, item_id: int) -> tuple[int | None, ParkedItem] | None:
+        return self._memory.parked.get(item_id)
+
+    async def close(self, item_id: int, *, state: str, now: datetime) -> bool:
+        return self._memory.close_item(item_id, state)
+
+    async def park_message(
+        self,
+        connection_id: int | None,
+        item: ToPark,
+        notice_id: str | None,
+        now: datetime,
+        *,
+        source: Source | None = None,
+    ) -> None:
+        if notice_id in self._memory.ledger:
+            return
+        if notice_id is not None:
+            self._memory.ledger[notice_id] = Ledgered(connection_id, source or "unknown", "parked", item.kind)
+        self._memory.park(connection_id, [item], now)
+
+
+class MemoryLog:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def write(self, connection_id: int | None, entries: Sequence[LogEntry]) -> None:
+        self._memory.log.extend((connection_id, entry) for entry in entries)
+
+    async def read(self, connection_id: int | None, only: LogFilter) -> Sequence[tuple[int, LogEntry]]:
+        found = [
+            (entry_id, entry)
+            for entry_id, (of_connection, entry) in enumerate(self._memory.log, start=1)
+            if entry_id > only.after_id
+            and connection_id in (None, of_connection)
+            and only.level in (None, entry.level)
+            and only.record_id in (None, entry.contact_id, entry.patient_id)
+            and only.batch_id in (None, entry.batch_id)
+            and (only.since is None or entry.at >= only.since)
+        ]
+        return found[: only.limit]
+
+
+class MemoryCursors:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def load(self, connection_id: int, name: str) -> bytes | None:
+        return self._memory.cursors.get((connection_id, name))
+
+    async def save(self, connection_id: int, name: str, value: bytes) -> None:
+        self._memory.cursors[connection_id, name] = value
+
+
+class MemoryLeases:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def hold(self, name: str, *, owner: str, now: datetime, lease_s: float) -> int | None:
+        office = self._memory.offices.setdefault(name, Office(None, 0, now))
+        if office.owner not in (None, owner) and office.until > now:
+            return None
+        office.fence += office.owner != owner
+        office.owner, office.until = owner, now + timedelta(seconds=lease_s)
+        return office.fence
+
+    async def let_go(self, name: str, *, owner: str) -> None:
+        office = self._memory.offices.get(name)
+        if office is not None and office.owner == owner:
+            office.owner = None
+
+
+class MemoryConnections:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def all(self) -> Sequence[Connection]:
+        return list(self._memory.connections.values())
+
+    async def by_name(self, name: str) -> Connection | None:
+        return next((each for each in self._memory.connections.values() if each.name == name), None)
+
+    async def add(self, connection: Connection) -> Connection:
+        known = self._memory.connections
+        former = next((each for each in known.values() if each.practice_id == connection.practice_id), None)
+        if former is None:
+            stored = replace(connection, id=len(known) + 1)
+        else:
+            made_anew = former.state == "disconnected"
+            created_at = connection.created_at if made_anew else former.created_at
+            stored = replace(connection, id=former.id, created_at=created_at)
+        self._store(stored)
+        return stored
+
+    async def change(self, connection: Connection) -> None:
+        former = self._memory.connections.get(connection.id)
+        if former is not None:
+            self._store(replace(connection, created_at=former.created_at))
+
+    def _store(self, connection: Connection) -> None:
+        if any(c.name == connection.name and c.id != connection.id for c in self._memory.connections.values()):
+            raise NameTaken(f"another connection is named {connection.name}")
+        self._memory.connections[connection.id] = connection
+
+    async def event_counts(self, connection_id: int | None = None) -> Mapping[tuple[str, str], int]:
+        ends = self._memory.ledger.values()
+        return Counter((end.source, end.outcome) for end in ends if connection_id in (None, end.connection_id))
