@@ -3,6 +3,7 @@ keys of an allow-list through (README chapter "Privacy")."""
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -40,13 +41,15 @@ def only_allowed(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMap
 
 def set_up_logs(level: str = "info") -> None:
     """JSON lines on stderr.  Tracebacks show code lines and the exception's type, not local variables."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_LibraryLines())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.ExceptionRenderer(_frames_only),
+            _render_exception,
             only_allowed,
             structlog.processors.JSONRenderer(),
         ],
@@ -54,6 +57,24 @@ def set_up_logs(level: str = "info") -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _render_exception(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    exc_info = entry.pop("exc_info", None)
+    if exc_info:
+        entry["exception"] = _frames_only(exc_info if isinstance(exc_info, tuple) else sys.exc_info())
+    return entry
+
+
+class _LibraryLines(logging.Formatter):
+    """Lines of the libraries: level, logger and where.  Their messages are left out: aiohttp quotes what it could not
+    parse, which may be a patient's."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {"level": record.levelname.lower(), "logger": record.name, "event": "library_message"}
+        if record.exc_info:
+            line["exception"] = _frames_only(record.exc_info)
+        return json.dumps(line)
 
 
 def _frames_only(exc_info: Any) -> str:

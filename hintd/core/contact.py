@@ -59,8 +59,10 @@ def query_fields(book: Book) -> tuple[str, ...]:
 
 def _line_number(book: Book, field: Field) -> int | None:
     """Which line of a street the field is, counted from 0; None for a line that has an API name to itself."""
+    if field.kind is not Kind.LINE:
+        return None
     sharing = [f.name for f in book.fields if f.kind is Kind.LINE and book.api_name(f) == book.api_name(field)]
-    return sharing.index(field.name) if field.name in sharing and len(sharing) > 1 else None
+    return sharing.index(field.name) if len(sharing) > 1 else None
 
 
 def _read_field(raw: Raw, book: Book, field: Field) -> Value:

@@ -130,6 +130,7 @@ def _has_rival(own: IndexRow, match_suffix: str | None, rivals: Sequence[Candida
 
 
 def _consider(own_suffix: str | None, candidate: Candidate) -> Considered:
-    agreed, differed = ["first_name", "last_name", "date_of_birth"], []
-    (differed if suffixes_contradict(own_suffix, row_suffix(candidate.row)) else agreed).append("suffix")
-    return Considered(candidate.row.record_id, tuple(agreed), tuple(differed), candidate.linked_with)
+    demographics = ("first_name", "last_name", "date_of_birth")
+    contradict = suffixes_contradict(own_suffix, row_suffix(candidate.row))
+    agreed, differed = (demographics, ("suffix",)) if contradict else ((*demographics, "suffix"), ())
+    return Considered(candidate.row.record_id, agreed, differed, candidate.linked_with)

@@ -55,7 +55,7 @@ def _text(text: str, _: Rules) -> str:
 
 
 def _prefix(text: str, _: Rules) -> str:
-    """ "Dr." = "dr"."""
+    """Case and a final dot do not count: both sides have their own list of prefixes."""
     return fold_case(text).rstrip(". ")
 
 

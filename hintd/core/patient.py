@@ -12,7 +12,7 @@ from typing import Any
 
 from hintd.core.fields import Book, Field, Kind
 from hintd.core.gender import LEGACY, to_hint_word
-from hintd.core.model import Patient, Phone, Side, Value, Values
+from hintd.core.model import NOTHING, Patient, Phone, Side, Value, Values
 from hintd.core.normalize import iso_day, spell_instant, utc_second
 from hintd.core.phone import spell_for_hint
 from hintd.core.place import country_name
@@ -109,6 +109,21 @@ def _read_field(raw: Raw, field: Field, phones: Sequence[Phone]) -> Values:
     return {field.name: shown[field.hint]} if shown else {}
 
 
+def _street_lines(fields: Sequence[Field]) -> tuple[str, ...]:
+    """The names of the lines that are one street in Salesforce, in order; none where each has a field to itself."""
+    lines = [field for field in fields if field.kind is Kind.LINE]
+    return tuple(line.name for line in lines if sum(line.salesforce == other.salesforce for other in lines) > 1)
+
+
+def _with_first_line(values: Values, fields: Sequence[Field]) -> Values:
+    """The first non-blank line is line 1 (README rule 14), because a street cannot begin with a blank one: else the
+    other side would show a second line as the first, and the two would be taken for changes of each other."""
+    match _street_lines(fields):
+        case (first, second) if values.get(first, "unknown") is None and values.get(second):
+            return {**values, first: values[second], second: None}
+    return values
+
+
 def read_patient(raw: Raw, fields: Sequence[Field]) -> Patient:
     """The patient that Hint's JSON shows.  Raises BadRecord, naming the attribute."""
     phones = _read_phones(raw)
@@ -119,7 +134,7 @@ def read_patient(raw: Raw, fields: Sequence[Field]) -> Patient:
         id=read_required(raw, "id"),
         stamp=read_instant(raw, "updated_at"),
         created_at=read_instant(raw, "created_at"),
-        values=values,
+        values=_with_first_line(values, fields),
         suffix=read_text(raw.get("suffix"), "suffix"),
         archived=raw.get("membership_status") == "archived",
         merged_into=read_text(read_object(raw.get("merged_into"), "merged_into").get("id"), "merged_into.id"),
@@ -202,13 +217,22 @@ def _render_scalar(field: Field, value: Value, rules: Rules) -> dict[str, Any]:
     return {field.hint: spell(str(value), rules) if spell else value}
 
 
-def render_patient(changes: Values, phones: tuple[Phone, ...], book: Book) -> Rendered:
+def _whole_street(changes: Values, current: Values, fields: Sequence[Field]) -> Values:
+    """With one line of a street all are written, as what Hint holds may be read as line 1 and stand in line 2."""
+    lines = _street_lines(fields)
+    if not any(name in changes for name in lines):
+        return changes
+    return {name: current[name] for name in lines if name in current} | dict(changes)
+
+
+def render_patient(changes: Values, phones: tuple[Phone, ...], book: Book, current: Values = NOTHING) -> Rendered:
     """The attributes that write ``changes``, given in Salesforce's spelling.
 
     ``phones`` is what Hint holds now: writing one phone replaces the whole array, so all others are carried along.
+    ``current``: the patient's last known values, for the lines of a street.
     """
     rendered = Rendered()
-    for name, given in changes.items():
+    for name, given in _whole_street(changes, current, book.fields).items():
         field, value = book.field(name), trimmed(given)
         if field.hint.startswith(PHONE_PREFIX):
             text = None if value is None else str(value)

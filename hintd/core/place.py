@@ -38,7 +38,7 @@ def _states(country: str) -> dict[str, str]:
     """Look-up key of every code and name to the code without the country; a name that two states share is left out."""
     by_name: dict[str, set[str]] = {}
     by_code: dict[str, str] = {}
-    for state in pycountry.subdivisions.get(country_code=country) or ():
+    for state in (s for s in pycountry.subdivisions if s.country_code == country):
         code = state.code.partition("-")[2]
         by_name.setdefault(name_key(state.name), set()).add(code)
         by_code |= {name_key(code): code, name_key(state.code): code}

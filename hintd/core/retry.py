@@ -12,5 +12,5 @@ def backoff_s(attempt: int, chance: float, *, at_least_s: float = 0.0) -> float:
 
     ``at_least_s``: the remote's or the budget's own wish, never undercut; the jitter comes on top of it.
     """
-    step = min(LONGEST_S, FIRST_S * 2 ** min(attempt - 1, 16))
+    step = min(LONGEST_S, FIRST_S * 2.0 ** min(attempt - 1, 16))
     return at_least_s + step * chance

@@ -179,26 +179,27 @@ def contact_of(patient: Fields) -> Fields:
 
     About one in three leaves the street blank, and phones are spelt in the ways that people spell them.
     """
-    odd = random.Random(f"{patient['last_name']} {patient['dob']} {patient['first_name']}")
-    phones = {phone["type"]: _typed(odd, phone["number"]) for phone in reversed(patient["phones"])}
-    lines = [line for line in (patient["address_line1"], patient["address_line2"]) if line]
+    odd = random.Random(f"{patient['last_name']} {patient.get('dob')} {patient['first_name']}")
+    phones = {phone["type"]: _typed(odd, phone["number"]) for phone in reversed(patient.get("phones") or ())}
+    lines = [line for line in (patient.get("address_line1"), patient.get("address_line2")) if line]
     states = {code: text for _, code, text, _, _ in _PLACES}
+    state, email = patient.get("address_state"), patient.get("email")
     return {
         "Salutation": patient.get("title"),
         "FirstName": patient["first_name"],
-        "MiddleName": patient["middle_name"],
+        "MiddleName": patient.get("middle_name"),
         "LastName": patient["last_name"],
-        "Suffix": patient["suffix"],
-        "Birthdate": patient["dob"],
-        "Email": patient["email"] and odd.choice((patient["email"], patient["email"].capitalize())),
+        "Suffix": patient.get("suffix"),
+        "Birthdate": patient.get("dob"),
+        "Email": email and odd.choice((email, email.capitalize())),
         "MobilePhone": phones.get("mobile"),
         "HomePhone": phones.get("home"),
         "Phone": phones.get("office"),
         "MailingStreet": odd.choice(("\n".join(lines), "\n".join(lines), "")) or None,
-        "MailingCity": patient["address_city"],
-        "MailingState": states.get(patient["address_state"], patient["address_state"]),
-        "MailingPostalCode": patient["address_zip"],
-        "MailingCountry": patient["address_country"],
+        "MailingCity": patient.get("address_city"),
+        "MailingState": states.get(state, state),
+        "MailingPostalCode": patient.get("address_zip"),
+        "MailingCountry": patient.get("address_country"),
     }
 
 

@@ -16,7 +16,7 @@ import structlog
 from hintd.core.errors import CredentialsRefused, Misconfigured, RemoteError, Retryable
 from hintd.core.model import Notice, Outcome, OutcomeKind, Owner, Side
 from hintd.core.retry import backoff_s
-from hintd.ports import Bus, BusDown, Delivery, FenceLost, Parking, Queue, ToPark
+from hintd.ports import AlreadyLinked, Bus, BusDown, Delivery, FenceLost, Parking, Queue, StoreDown, ToPark
 from hintd.service.envelope import BadEnvelope, Seal, unpack_notice
 from hintd.service.react import LinkBusy
 
@@ -65,8 +65,8 @@ class Consumer:
         """One message to its end.  A bus that is gone brings it again by itself."""
         try:
             await self._to_outcome(delivery)
-        except BusDown:
-            log.info("message_unsettled", reason="bus_down")
+        except (BusDown, StoreDown) as error:
+            log.info("message_unsettled", error=str(error))
 
     async def _to_outcome(self, delivery: Delivery) -> None:
         try:
@@ -84,8 +84,11 @@ class Consumer:
         """None when the notice was settled, else the seconds to wait before it comes again."""
         try:
             outcome = await self.react(notice)
-        except (LinkBusy, FenceLost):
+        except (LinkBusy, FenceLost, AlreadyLinked):
             return BUSY_WAIT_S * (1 + self.chance())
+        except StoreDown as error:
+            log.info("change_waits", **_ids(notice), error=str(error), attempt=notice.attempt)
+            return backoff_s(notice.attempt, self.chance(), at_least_s=1.0)
         except CredentialsRefused as error:
             await self.pause(notice.connection, str(error))
             return PAUSED_WAIT_S

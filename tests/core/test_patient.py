@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,16 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hintd.core.fields import FIELDS, Book, FieldShape, make_book
+from hintd.core.fields import FIELDS, Book, FieldShape, Kind, make_book
 from hintd.core.model import Phone, Value
 from hintd.core.normalize import same
 from hintd.core.patient import phone_type, read_patient, render_patient
 from hintd.core.place import state_code
 from hintd.core.record import BadRecord
 from hintd.core.rules import Rules
+from hintd.core.street import join_street, split_street
 
 SHAPE = {api: FieldShape(api, "string", 255) for field in FIELDS for api in field.salesforce}
-BOOK = make_book(FIELDS, SHAPE, Rules())
+RULES = Rules()
+BOOK = make_book(FIELDS, SHAPE, RULES)
 
 GORDON: dict[str, Any] = {
     # excerpt of the example answer of Show Patient in Hint's API reference (2026), with phones put in
@@ -285,6 +288,66 @@ def test_what_hint_cannot_hold_is_held_and_the_rest_is_written(name: str, value:
     assert "Secret" not in rendered.held[name]
 
 
+# --- the street ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("at_hint", "lines"),
+    [
+        pytest.param((" ", "Suite 5"), ("Suite 5", None), id="the-first-non-blank-line-is-line-1"),
+        pytest.param(("1 A St", "Suite 5"), ("1 A St", "Suite 5"), id="both"),
+        pytest.param(("1 A St", None), ("1 A St", None), id="one"),
+        pytest.param((None, ""), (None, None), id="none"),
+    ],
+)
+def test_street_at_hint_begins_with_its_first_line(
+    at_hint: tuple[str | None, str | None], lines: tuple[str | None, str | None]
+) -> None:
+    values = read_patient(GORDON | {"address_line1": at_hint[0], "address_line2": at_hint[1]}, BOOK.fields).values
+    assert (values["address_line1"], values["address_line2"]) == lines
+
+
+def test_a_second_line_alone_stays_one_when_the_first_is_not_shown() -> None:
+    shown = {key: value for key, value in GORDON.items() if key != "address_line1"}
+    assert read_patient(shown, BOOK.fields).values["address_line2"] == "Suite 2402"
+
+
+def test_lines_with_fields_of_their_own_stay_where_they_are() -> None:
+    own = tuple(replace(f, salesforce=(f.name,)) if f.kind is Kind.LINE else f for f in BOOK.fields)
+    values = read_patient(GORDON | {"address_line1": None}, own).values
+    assert (values["address_line1"], values["address_line2"]) == (None, "Suite 2402")
+    book = replace(BOOK, fields=own)
+    assert render_patient({"address_line1": "1 A St"}, (), book, values).fields == {"address_line1": "1 A St"}
+
+
+def test_with_one_line_the_whole_street_is_written() -> None:
+    current: dict[str, Value] = {"address_line1": "1 A St", "address_line2": "B", "city": "Oslo"}
+    assert render_patient({"address_line2": None}, (), BOOK, current).fields == {
+        "address_line1": "1 A St",
+        "address_line2": None,
+    }
+    assert render_patient({"city": "Bergen"}, (), BOOK, current).fields == {"address_city": "Bergen"}
+
+
+LINES = st.one_of(st.none(), st.text(max_size=12), st.sampled_from(["1 A St", "Suite 5\r\nrear", " "]))
+
+
+@given(before=st.tuples(LINES, LINES), changes=st.fixed_dictionaries({}, optional={"address_line1": LINES}))
+@settings(max_examples=150, deadline=None)
+def test_a_changed_first_line_reaches_hint_whichever_line_held_it(
+    before: tuple[str | None, str | None], changes: dict[str, Value]
+) -> None:
+    raw = GORDON | {"address_line1": before[0], "address_line2": before[1]}
+    current = read_patient(raw, BOOK.fields).values
+    written = render_patient(changes, (), BOOK, current).fields
+    back = read_patient(stored_at_hint(raw | written), BOOK.fields).values
+    after = {**current, **changes}
+    lines = (after["address_line1"], after["address_line2"])
+    wanted = split_street(join_street(str(line) for line in lines if line is not None))
+    rows = (BOOK.field("address_line1"), BOOK.field("address_line2"))
+    assert [same(row, line, back[row.name], RULES) for row, line in zip(rows, wanted, strict=True)] == [True, True]
+
+
 # --- what Hint stores of it ------------------------------------------------------------------------------------------
 
 
@@ -307,8 +370,6 @@ PEOPLE = st.fixed_dictionaries(
         "email": st.one_of(st.none(), st.emails()),
         "office_phone": st.one_of(st.none(), st.text("0123456789 +-()x#", max_size=20)),
         "home_phone": st.sampled_from(["(415) 555-0101", "+44 20 7946 0958 x1", "+1 416 555 0123", "none"]),
-        "address_line1": st.text(max_size=20),
-        "address_line2": st.text(max_size=20),
         "city": st.text(max_size=20),
         "state": st.sampled_from(["CA", "California", "Ontario", "nowhere", None]),
         "zip": st.sampled_from(["10002", "10002-1234", "K1A 0B1", None]),

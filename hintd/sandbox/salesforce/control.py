@@ -1,4 +1,4 @@
-"""The part of the control port that is Salesforce's alone: the org's switches, and what befalls its events and tokens."""
+"""The part of the control port that is Salesforce's alone: the org's switches, and what befalls events and tokens."""
 
 from __future__ import annotations
 

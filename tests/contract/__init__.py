@@ -1,0 +1,1 @@
+"""The same promises kept by every implementation of a port."""
