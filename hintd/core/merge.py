@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from hintd.core.fields import Field, Winner
+from hintd.core.fields import Field, Kind, Winner
 from hintd.core.model import Link, Side, Value
 from hintd.core.normalize import same
 from hintd.core.observe import Unknown, current
@@ -49,8 +49,8 @@ def merge_field(field: Field, link: Link, rules: Rules, prefer: Side | None) -> 
     hint_changed, salesforce_changed = field.name in link.hint.seen, field.name in link.salesforce.seen
     if isinstance(salesforce, Unknown) or not (hint_changed or salesforce_changed):
         return None
-    if isinstance(hint, Unknown):  # Hint does not show the field: it flows from Salesforce only (README rule 14)
-        return _to_hint(field, salesforce, None, "changed_in_salesforce") if field.flows_to(Side.HINT) else None
+    if isinstance(hint, Unknown):
+        return _unshown(field, salesforce)
     if same(field, hint, salesforce, rules):
         return Decision(field, Step.AGREED, "agreed", hint)
     if not _has_base(field, link):
@@ -60,6 +60,14 @@ def merge_field(field: Field, link: Link, rules: Rules, prefer: Side | None) -> 
     if hint_changed:
         return _follow(field, Side.HINT, (hint, salesforce), rules)
     return _follow(field, Side.SALESFORCE, (hint, salesforce), rules)
+
+
+def _unshown(field: Field, salesforce: Value) -> Decision | None:
+    """Hint does not show the field: it flows from Salesforce only (README rule 14).  Not so a phone: writing ``phones``
+    replaces the whole list, and what is in it is not known."""
+    if field.kind is Kind.PHONE or not field.flows_to(Side.HINT):
+        return None
+    return _to_hint(field, salesforce, None, "changed_in_salesforce")
 
 
 def _has_base(field: Field, link: Link) -> bool:

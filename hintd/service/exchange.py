@@ -212,7 +212,7 @@ class Exchange:
         if any(d.field.kind is Kind.PHONE for d in decisions) and await self._phones_need_a_read():
             return True
         phones = self.patient.phones if self.patient is not None else ()
-        rendered = render_patient(changes(decisions), phones, self.work.book)
+        rendered = render_patient(changes(decisions), phones, self.work.book, known_values(self.link.hint))
         self.held |= rendered.held
         todo = [d for d in decisions if d.field.name not in rendered.held]
         own = self._own_attributes()

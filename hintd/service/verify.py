@@ -65,8 +65,7 @@ def _compare(work: Work, link: Link, patient: Patient, contact: Contact, verdict
     seen = take_in(take_in(replace(link, held={}), patient, book), contact, book)
     plan = make_plan(seen, book)
     writes: dict[str, object] = {
-        side.value: [d.field.name for d in plan.to(side) if d.field.name not in link.held and d.field.name not in link.frozen]
-        for side in Side
+        side.value: [d.field.name for d in plan.to(side) if d.field.name not in link.held] for side in Side
     }
     if any(writes.values()):
         verdict.different += 1
