@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import AsyncIterator
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from hintd.sandbox.options import Options
 from hintd.sandbox.salesforce.ids import full_id, id18
+from hintd.sandbox.salesforce.stamps import read_datetime
 from tests.sandbox.org import Reply, RunningOrg, running_org
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -54,8 +57,8 @@ def test_an_id_with_a_wrong_ending_is_no_id() -> None:
 async def test_client_credentials_are_taken_from_the_body_and_from_basic_authentication(org: RunningOrg) -> None:
     status, granted = await ask_token(org, SECRET)
     assert status == 200 and granted["id"].split("/")[-2] == org.side.org_id and len(org.side.org_id) == 18
-    basic = aiohttp.BasicAuth("sbx-client", "sbx-secret")
-    status, _ = await ask_token(org, {"grant_type": "client_credentials"}, auth=basic)
+    basic = {"Authorization": "Basic " + base64.b64encode(b"sbx-client:sbx-secret").decode()}
+    status, _ = await ask_token(org, {"grant_type": "client_credentials"}, headers=basic)
     assert status == 200
 
 
@@ -166,7 +169,6 @@ async def test_a_condition_compares_whole_seconds(org: RunningOrg) -> None:
     path, same = f"/sobjects/Contact/{contact_id}", {"If_Unmodified_Since": await last_modified(org, contact_id)}
     assert (await org.call("PATCH", path, {"Title": "A"}, **same)).status == 204
     org.later(seconds=2)
-    assert (await org.call("PATCH", path, {"Title": "B"}, **same)).status in (204, 412)
     await org.call("PATCH", path, {"Title": "C"})
     stale = await org.call("PATCH", path, {"Title": "D"}, **same)
     assert (stale.status, (await org.read(contact_id))["Title"]) == (412, "C")
@@ -176,10 +178,6 @@ async def test_a_condition_compares_whole_seconds(org: RunningOrg) -> None:
 
 
 async def last_modified(org: RunningOrg, contact_id: str) -> str:
-    from email.utils import format_datetime
-
-    from hintd.sandbox.salesforce.stamps import read_datetime
-
     return format_datetime(read_datetime((await org.read(contact_id))["LastModifiedDate"]), usegmt=True)
 
 
@@ -655,10 +653,10 @@ async def test_calls_are_counted_by_template(org: RunningOrg) -> None:
 
 
 async def test_a_slow_commit_becomes_visible_late_with_an_early_stamp(org: RunningOrg) -> None:
-    org.side.change_switches({"slow_commit_ms": 1500})
+    org.side.change_switches({"slow_commit_ms": 300})
     slow = asyncio.create_task(org.create(LastName="Slow"))
     while org.side.calls["POST /sobjects/Contact"] == 0:
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
     org.side.change_switches({"slow_commit_ms": 0})
     quick = await org.create(LastName="Quick")
     assert [c["LastName"] for c in org.side.contacts()] == ["Quick"]
