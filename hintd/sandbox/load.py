@@ -27,8 +27,8 @@ async def run_load(sandbox: Sandbox, edits: int, rate: float, side: str) -> dict
         raise ValueError("nobody is linked yet")
     loop = asyncio.get_running_loop()
     started = loop.time()
-    targets = itertools.product(itertools.count(), pairs, _SIDES[side])
-    for number, (_, pair, where) in zip(range(edits), targets, strict=False):
+    targets = itertools.cycle(itertools.product(pairs, _SIDES[side]))
+    for number, (pair, where) in zip(range(edits), targets, strict=False):
         await _pace(number, rate, started)
         _edit(sandbox, where, pair, f"Load {number}")
     return {"edits": edits, "took_s": round(loop.time() - started, 3)}

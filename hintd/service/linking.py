@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from hintd.core.model import Link, LinkState, Outcome, OutcomeKind, Patient, Side
+from dataclasses import replace
+
+from hintd.core.fields import Book
+from hintd.core.model import Contact, Link, LinkState, Outcome, OutcomeKind, Patient, Side
+from hintd.core.normalize import same
 from hintd.core.observe import take_in
 from hintd.core.plan import adopt
-from hintd.ports import AlreadyLinked, Busy, CallClass, Taken
+from hintd.ports import AlreadyLinked, Busy, CallClass, Level, Taken
 from hintd.service.exchange import NEW, Exchange
 from hintd.service.newcomers import first_exchange
 from hintd.service.partings import part_by_person
@@ -119,28 +123,60 @@ async def unlink_by_person(work: Work, contact_id: str, *, person: str) -> Outco
     return await run_and_settle(work.calling_as(CallClass.MANUAL), taken, None, part_by_person(person))
 
 
-async def adopt_link(work: Work, contact_id: str, patient: Patient) -> tuple[str, ...]:
+async def adopt_link(work: Work, contact: Contact, patient: Patient) -> tuple[str, ...]:
     """Take over a link that an earlier integration left: the base is what each side holds, nothing is written.
     Returns the names of the fields that differ.  Raises AlreadyLinked."""
-    contacts = await work.remotes.salesforce.get_contacts([contact_id], work.call("read_adopted"))
-    contact = contacts[contact_id]
     taken = await work.stores.links.open(
         work.connection.id,
-        contact_id,
+        contact.id,
         patient.id,
         by="adopted",
         owner=work.owner,
         now=work.now(),
         lease_s=LEASE_S,
     )
-    differing: tuple[str, ...] = ()
 
     async def part(exchange: Exchange) -> Outcome:
-        nonlocal differing
         exchange.patient, exchange.contact = patient, contact
         exchange.link = take_in(take_in(exchange.link, patient, work.book), contact, work.book)
-        exchange.link, differing = adopt(exchange.link, work.now())
+        exchange.link, _ = adopt(exchange.link, work.now())
         return Outcome(OutcomeKind.APPLIED, "adopted")
 
     await run_and_settle(work, taken, None, part)
-    return differing
+    return differing_fields(contact, patient, work.book)
+
+
+def differing_fields(contact: Contact, patient: Patient, book: Book) -> tuple[str, ...]:
+    """The names of the fields that both records show and that are not equal."""
+    both = (f for f in book.fields if f.name in contact.values and f.name in patient.values)
+    return tuple(
+        f.name for f in both if not same(f, patient.values[f.name], contact.values[f.name], book.rules)
+    )
+
+
+async def unfreeze_by_person(work: Work, contact_id: str, field: str | None, *, person: str) -> tuple[str, ...]:
+    """Release the frozen fields of a pair, or one of them: their names.  The pair has to be looked at again after it.
+    Raises LinkingRefused."""
+    taken = await work.stores.links.take(
+        work.connection.id, Side.SALESFORCE, contact_id, owner=work.owner, now=work.now(), lease_s=LEASE_S
+    )
+    if taken is None:
+        raise LinkingRefused(f"Contact {contact_id} is not linked.")
+    if isinstance(taken, Busy):
+        raise LinkingRefused(f"Contact {contact_id} is being synced at the moment; try again in half a minute.")
+    released = tuple(sorted(name for name in taken.link.frozen if field in (None, name)))
+
+    async def part(exchange: Exchange) -> Outcome:
+        exchange.link = _without(exchange.link, released)
+        exchange.tell(Level.DEBUG, "unfrozen", f"{person} released {', '.join(released) or 'nothing'}")
+        return Outcome(OutcomeKind.APPLIED, "unfrozen")
+
+    await run_and_settle(work, taken, None, part)
+    return released
+
+
+def _without(link: Link, released: tuple[str, ...]) -> Link:
+    """Their past turns are forgotten too, or the next one would freeze them again."""
+    frozen = {name: why for name, why in link.frozen.items() if name not in released}
+    turns = {name: past for name, past in link.turns.items() if name not in released}
+    return replace(link, frozen=frozen, turns=turns)

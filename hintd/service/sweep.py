@@ -15,7 +15,7 @@ from hintd.core.model import Change, LinkState, Notice, Patient, Record, Side, S
 from hintd.core.observe import latest, own_fields_differ
 from hintd.ports import CallClass
 from hintd.service.snapshots import freeze_record, index_row
-from hintd.service.work import Work
+from hintd.service.work import LEASE_S, Work
 
 AcceptAll = Callable[[Sequence[Notice]], Awaitable[None]]
 _PAGE = 100
@@ -140,8 +140,9 @@ def look_again(work: Work, side: Side, record_id: str) -> Notice:
 
 
 async def take_up_again(work: Work, accept: AcceptAll) -> int:
-    """Links whose first exchange was left half-way: their number."""
-    links = await work.stores.links.all(work.connection.id, state=LinkState.LINKING)
+    """Links whose first exchange was left half-way, longer ago than a lease lasts: their number."""
+    standing = await work.stores.links.all(work.connection.id, state=LinkState.LINKING)
+    links = [link for link in standing if link.linked_at < work.now() - timedelta(seconds=LEASE_S)]
     side_of_link = ((link, Side.SALESFORCE if link.patient_id.startswith("new:") else Side.HINT) for link in links)
     notices = [look_again(work, side, link.record_id(side)) for link, side in side_of_link]
     await accept(notices)
@@ -157,14 +158,23 @@ async def save_watermark(work: Work, side: Side, at: datetime) -> None:
     await work.stores.cursors.save(work.connection.id, f"watermark.{side}", at.isoformat().encode())
 
 
-async def fill_index(work: Work, progress: Callable[[Side, int], None] = lambda *_: None) -> dict[Side, int]:
-    """Read every record of both sides into the index and set the watermarks; the number of records by side."""
+async def fill_index(
+    work: Work,
+    progress: Callable[[Side, int], None] = lambda *_: None,
+    also: Callable[[Sequence[Record]], Awaitable[None]] | None = None,
+) -> dict[Side, int]:
+    """Read every record of both sides into the index and set the watermarks; the number of records by side.
+
+    ``also`` gets every page after it was indexed, Contacts before patients, so that nobody has to read them again.
+    """
     counts: dict[Side, int] = {}
-    for side in Side:
+    for side in (Side.SALESFORCE, Side.HINT):
         newest: datetime | None = None
         counts[side] = 0
         async for page in changed_records(work, side, None):
             await work.stores.index.put(work.connection.id, [row for r in page if (row := index_row(r)) is not None])
+            if also is not None:
+                await also(page)
             counts[side] += len(page)
             progress(side, counts[side])
             newest = _newest(newest, page)

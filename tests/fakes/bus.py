@@ -164,6 +164,11 @@ class MemoryDelivery:
             self._message.strikes -= 1
             self._bus.put(self._message)
 
+    def lose(self) -> None:
+        """Its consumer was killed: it comes back, and this delivery settles nothing any more."""
+        if self._bus.settle(self._message, self.attempt):
+            self._bus.put(self._message)
+
     def _settle(self) -> bool:
         """Down, the message stays in hand as far as the bus knows: it comes back, as after a crash."""
         self._settled()

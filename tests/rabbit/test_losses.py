@@ -119,7 +119,10 @@ async def test_a_message_whose_retry_is_not_confirmed_does_not_stay_in_hand(amqp
     async with Wire(amqp_url) as wire, RabbitBus(amqp_url) as bus:
         await bus.wait_connected(10)
         await bus.publish(Queue.CHANGES, b"x", key="k")
-        async with RabbitBus(wire.url, publish_timeout_s=0.2) as stuck, stuck.consume(Queue.CHANGES, prefetch=1) as slow:
+        async with (
+            RabbitBus(wire.url, publish_timeout_s=0.2) as stuck,
+            stuck.consume(Queue.CHANGES, prefetch=1) as slow,
+        ):
             delivery = await take(slow)
             wire.hold()
             with pytest.raises(BusDown):

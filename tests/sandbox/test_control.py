@@ -169,7 +169,8 @@ async def test_a_connection_cut_is_an_error_to_the_caller() -> None:
     async with served() as running:
         await running.call.control("POST", "/faults", {"remote": "salesforce", "kind": "lost_before"})
         with pytest.raises(aiohttp.ClientError):
-            await running.call("GET", "/services/data/")
+            # A GET would not show it: aiohttp itself repeats one on a kept connection that was cut.
+            await running.call("POST", "/services/oauth2/token")
 
 
 async def test_settings_change_while_it_runs_and_never_show_secrets() -> None:
@@ -223,3 +224,34 @@ async def test_the_page_and_its_parts_are_served_without_any_other_host(path: st
 async def test_the_page_may_load_nothing_from_elsewhere() -> None:
     async with served() as running, running.call.session.get(running.call.base + "/") as got:
         assert "default-src 'self'" in got.headers["Content-Security-Policy"]
+
+
+async def test_the_org_acts_otherwise_when_its_switches_are_set() -> None:
+    async with served() as running:
+        got = await running.call.control("POST", "/salesforce/switches", {"rules": {"uppercase": ["LastName"]}})
+        await running.call.control("POST", "/contacts", {"LastName": "Abbott"})
+        [contact] = (await running.call.control("GET", "/records")).body["salesforce"]
+    assert got.status == 200
+    assert contact["LastName"] == "ABBOTT"
+
+
+async def test_change_events_are_repeated_as_often_as_there_are_some() -> None:
+    async with served() as running:
+        await running.call.control("POST", "/contacts", {"LastName": "Abbott"})
+        got = await running.call.control("POST", "/salesforce/repeat", {"count": 5})
+    assert got.body == {"events": 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        pytest.param("/salesforce/gap", {"type": "GAP_OVERFLOW"}, 204, id="an overflow"),
+        pytest.param("/salesforce/gap", {"type": "UPDATE"}, 422, id="no gap at all"),
+        pytest.param("/salesforce/reset-replay-ids", {}, 204, id="cursors that no longer hold"),
+        pytest.param("/salesforce/revoke-tokens", {}, 200, id="tokens that no longer hold"),
+        pytest.param("/salesforce/switches", {"odd": 1}, 422, id="no such switch"),
+    ],
+)
+async def test_the_event_bus_is_troubled_on_purpose(path: str, body: Any, status: int) -> None:
+    async with served() as running:
+        assert (await running.call.control("POST", path, body)).status == status

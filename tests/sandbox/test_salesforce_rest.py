@@ -23,6 +23,9 @@ from hintd.sandbox.salesforce.stamps import read_datetime
 from tests.sandbox.org import Reply, RunningOrg, running_org
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+SYNCED_AT = "Hint_Last_Synced_At__c"
+TEXTS = {"MailingState": "California", "MailingCountry": "United States"}
+CODES = {"MailingStateCode": "CA", "MailingCountryCode": "US"}
 SECRET = {"grant_type": "client_credentials", "client_id": "sbx-client", "client_secret": "sbx-secret"}
 
 
@@ -229,9 +232,9 @@ async def test_a_deleted_record_frees_its_external_id_until_it_is_undeleted(org:
         ({"Phone": "415.555.0100"}, {"Phone": "415.555.0100"}),
         ({"Salutation": "Sister"}, {"Salutation": "Sister"}),
         ({"GenderIdentity": "male"}, {"GenderIdentity": "Male"}),
-        ({"Hint_Last_Synced_At__c": "2026-11-22T03:00:01.9-08:00"}, {"Hint_Last_Synced_At__c": "2026-11-22T11:00:01.000+0000"}),
-        ({"MailingState": "California", "MailingCountry": "United States"}, {"MailingStateCode": "CA", "MailingCountryCode": "US"}),
-        ({"MailingStateCode": "CA", "MailingCountryCode": "US"}, {"MailingState": "California", "MailingCountry": "United States"}),
+        ({SYNCED_AT: "2026-11-22T03:00:01.9-08:00"}, {SYNCED_AT: "2026-11-22T11:00:01.000+0000"}),
+        (TEXTS, CODES),
+        (CODES, TEXTS),
     ],
     ids=["trimmed", "empty is null", "any case of name", "checkbox", "phone verbatim", "open picklist",
          "picklist spelling", "whole second", "code follows text", "text follows code"],

@@ -1,0 +1,91 @@
+"""hintd itself as a measured process: the settings it runs with, and when it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+
+from tests.bench.processes import Child, ChildFailed, bench_child, program
+from tests.bench.servers import Servers
+from tests.bench.webhook import SECRET
+from tests.private_rabbit import free_port
+
+Settings = Mapping[str, str]
+
+_READY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    child: Child
+    port: int
+    operator_port: int
+
+    async def metrics(self) -> dict[str, float]:
+        """Every sample of ``/metrics`` by its name with labels."""
+        async with aiohttp.ClientSession() as session, session.get(self._operator("/metrics")) as got:
+            lines = (await got.text()).splitlines()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+    async def settled(self) -> float:
+        """Events that ended in an outcome."""
+        return _sum(await self.metrics(), "hintd_events_total{")
+
+    async def accepted(self) -> float:
+        return _sum(await self.metrics(), "hintd_events_accepted_total{")
+
+    async def wait_ready(self) -> None:
+        """Raises ChildFailed with what is not ready."""
+        answer = "no answer"
+        async with aiohttp.ClientSession() as session:
+            for _ in range(int(_READY_S / 0.1)):
+                try:
+                    async with session.get(f"http://127.0.0.1:{self.port}/readyz") as got:
+                        answer = await got.text()
+                        if got.status == 200:
+                            return
+                except aiohttp.ClientError:
+                    if self.child.process.returncode is not None:
+                        break
+                await asyncio.sleep(0.1)
+        raise ChildFailed(f"hintd is not ready: {answer}; see {self.child.log}")
+
+    def _operator(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.operator_port}{path}"
+
+
+def _sum(samples: Mapping[str, float], prefix: str) -> float:
+    return sum(value for name, value in samples.items() if name.startswith(prefix))
+
+
+def settings_of(servers: Servers, dsn: str, bus_url: str = "") -> dict[str, str]:
+    """As environment.  Limits are off, and the sweeps far apart: only what is measured shall happen."""
+    return {
+        "HINTD_POSTGRES__DSN": dsn,
+        "HINTD_BUS__URL": bus_url,
+        "HINTD_HINT__WEBHOOK_SECRET": SECRET,
+        "HINTD_SECURITY__ENCRYPTION_KEYS": servers.key,
+        "HINTD_SYNC__SWEEP_INTERVAL_S": "86400",
+    }
+
+
+@asynccontextmanager
+async def running(
+    servers: Servers, settings: Settings, *, roles: Sequence[str] = (), core: int | None
+) -> AsyncIterator[Daemon]:
+    """``hintd run`` with these roles, all by default, until the block is left."""
+    port, operator_port = free_port(), free_port()
+    listen = {
+        "HINTD_SERVICE__PUBLIC_LISTEN": f"127.0.0.1:{port}",
+        "HINTD_SERVICE__OPERATOR_LISTEN": f"127.0.0.1:{operator_port}",
+    }
+    command = bench_child("hintd_process", {"roles": list(roles)})
+    log = servers.logs / "hintd.log"
+    async with program(command, log, core=core, environ={**settings, **listen}, says_ready=False) as child:
+        daemon = Daemon(child, port, operator_port)
+        await daemon.wait_ready()
+        yield daemon
