@@ -187,7 +187,7 @@ class House:
         """Raises what describing the org raises."""
         reach = self.remote.reach(connection)
         book = await reach.salesforce.book()
-        return Work(self.stores, reach.remotes, book, self.owner, self.now, call_class)
+        return Work(self.stores, reach.remotes, book, self.owner, self.now, call_class, self.config.limits.lease_s)
 
     async def react(self, connection: Connection, notice: Notice) -> Outcome:
         """Reach and settle the outcome of a notice of this connection."""
@@ -230,10 +230,11 @@ async def open_house(config: Config, metrics: Metrics | None = None) -> AsyncIte
             keeping = asyncio.create_task(embedded.keep_running(), name="embedded postgres")
             stack.callback(keeping.cancel)
         keys = load_keys(config)
-        database = await stack.enter_async_context(open_database(dsn, size=config.postgres.pool_size))
-        inbox_bus = await stack.enter_async_context(
-            open_bus(database, Inbox(database, delivery_limit=config.bus.delivery_limit))
+        database = await stack.enter_async_context(
+            open_database(dsn, size=config.postgres.pool_size, timeout_s=config.postgres.timeout_s)
         )
+        inbox = Inbox(database, delivery_limit=config.bus.delivery_limit)
+        inbox_bus = await stack.enter_async_context(open_bus(database, inbox, lease_s=2 * config.limits.lease_s))
         bus: Bus = inbox_bus
         if config.bus.url:
             bus = await stack.enter_async_context(_rabbit(config))

@@ -44,6 +44,7 @@ class Service(_Section, frozen=True):
 class Postgres(_Section, frozen=True):
     dsn: str = ""
     pool_size: int = 10
+    timeout_s: float = 30.0
 
 
 class BusSettings(_Section, frozen=True):
@@ -98,6 +99,7 @@ class Sync(_Section, frozen=True):
 
 
 class Limits(_Section, frozen=True):
+    lease_s: float = 30.0
     max_body_bytes: int = 1_048_576
     max_csv_rows: int = 200_000
     page_size: int = 200
@@ -149,6 +151,8 @@ class Config(_Section, frozen=True):
             revert_read_only=sync.read_only_edits == "revert",
             freeze_changes=sync.freeze_changes,
             freeze_window_s=sync.freeze_window_s,
+            absence_share=sync.absence_share,
+            absence_min=sync.absence_min,
         )
 
 

@@ -357,6 +357,10 @@ class Links(Protocol):
         """Links by id, in pages; ``state`` None: the standing ones."""
         ...
 
+    async def count(self, connection_id: int) -> int:
+        """How many links stand."""
+        ...
+
     async def history(self, link_id: int, *, limit: int = 200) -> Sequence[HistoryEntry]:
         """Newest first."""
         ...

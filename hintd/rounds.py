@@ -13,8 +13,6 @@ from hintd.service.sweep import sweep_connection, take_up_again
 from hintd.watch import ConnectionWatch
 
 LEASE = "scheduler"
-LEASE_S = 15.0
-LOOK_EVERY_S = 4.0
 TAKE_UP_EVERY_S = 30.0
 
 log = structlog.get_logger()
@@ -29,14 +27,18 @@ async def schedule(house: House, watch: ConnectionWatch) -> None:
             if await _hold(house):
                 for connection in watch.active():
                     await _do_what_is_due(house, watch, connection, due, clock())
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(_lease_s(house) / 4)
     finally:
         await asyncio.shield(_let_go(house))
 
 
+def _lease_s(house: House) -> float:
+    return house.config.limits.lease_s / 2
+
+
 async def _hold(house: House) -> bool:
     try:
-        fence = await house.stores.leases.hold(LEASE, owner=house.owner, now=house.now(), lease_s=LEASE_S)
+        fence = await house.stores.leases.hold(LEASE, owner=house.owner, now=house.now(), lease_s=_lease_s(house))
     except StoreDown:
         return False
     return fence is not None

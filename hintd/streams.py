@@ -19,8 +19,7 @@ from hintd.salesforce.stream_errors import DeliveryAllowanceUsedUp
 from hintd.service.sweep import sweep_side
 from hintd.watch import ConnectionWatch
 
-LEASE_S = 15.0
-RENEW_S = 4.0
+LOOK_EVERY_S = 4.0
 POLL_FOR_S = 3600.0
 CURSOR = "stream.cursor"
 
@@ -42,7 +41,7 @@ async def run_streams(house: House, watch: ConnectionWatch) -> None:
                         _ConnectionStream(house, watch, connection).run(), name=f"stream {connection.name}"
                     )
             try:
-                async with asyncio.timeout(RENEW_S):
+                async with asyncio.timeout(LOOK_EVERY_S):
                     await watch.changed.wait()
             except TimeoutError:
                 pass
@@ -55,22 +54,31 @@ class _ConnectionStream:
         self._house, self._watch, self._connection = house, watch, connection
         self._part = f"stream {connection.name}"
         self._lease = f"stream:{connection.id}"
+        self._lease_s = house.config.limits.lease_s / 2
+        self._renew_s = self._lease_s / 4
 
     async def run(self) -> None:
         """Until cancelled: hold the lease, and while it is held, stream."""
         try:
             while True:
                 if await self._hold():
-                    await self._while_held(self._stream_or_poll())
-                await asyncio.sleep(RENEW_S)
+                    await self._until_it_breaks()
+                await asyncio.sleep(self._renew_s)
         finally:
             self._watch.report(self._part, None)
             await asyncio.shield(self._let_go())
 
-    async def _hold(self) -> bool:
-        house = self._house
+    async def _until_it_breaks(self) -> None:
+        """What the stream itself does not outlive, such as a cursor that cannot be read, is tried again from here."""
         try:
-            fence = await house.stores.leases.hold(self._lease, owner=house.owner, now=house.now(), lease_s=LEASE_S)
+            await self._while_held(self._stream_or_poll())
+        except (RemoteError, BusDown, StoreDown) as error:
+            self._watch.report(self._part, str(error))
+
+    async def _hold(self) -> bool:
+        house, lease_s = self._house, self._lease_s
+        try:
+            fence = await house.stores.leases.hold(self._lease, owner=house.owner, now=house.now(), lease_s=lease_s)
         except StoreDown:
             return False
         return fence is not None
@@ -86,7 +94,7 @@ class _ConnectionStream:
         task = asyncio.ensure_future(work)
         try:
             while not task.done():
-                await asyncio.wait({task}, timeout=RENEW_S)
+                await asyncio.wait({task}, timeout=self._renew_s)
                 if not task.done() and not await self._hold():
                     log.warning("stream_lease_lost", connection=self._connection.name)
                     return

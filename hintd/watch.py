@@ -113,9 +113,15 @@ class ConnectionWatch:
                 continue
             except (RemoteError, StoreDown):
                 continue
-            log.info("connection_resumed", connection=connection.name)
+            await self._resume(connection)
+
+    async def _resume(self, connection: Connection) -> None:
+        try:
             await self._house.stores.connections.change(replace(connection, state="active", paused_why=None))
-            await self.look()
+        except StoreDown:
+            return  # the next probe resumes it
+        log.info("connection_resumed", connection=connection.name)
+        await self.look()
 
     async def refresh_gauges(self) -> None:
         """Best effort: a scrape shows the last known figures when a server is down."""

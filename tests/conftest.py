@@ -60,6 +60,16 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[rabbit_server.VARIABLE] = servers.rabbit().url
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long runs are left out, and counted as deselected, unless ``HINTD_TEST_LONG=1`` asks for them."""
+    if os.environ.get("HINTD_TEST_LONG") == "1":
+        return
+    left_out = [item for item in items if item.get_closest_marker("long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     terminalreporter.section("servers")
     for kind, server in config.stash[SERVERS].started.items():

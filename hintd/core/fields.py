@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from hintd.core.model import Side
@@ -43,8 +43,8 @@ class Winner(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One row of the table.  ``hint`` is the patient's attribute (``phones:mobile`` for a phone type, a dot for a nested
-    one); ``salesforce`` the Contact's API names in order of preference: the first one that the org has is used."""
+    """One row of the table.  ``hint`` is the patient's attribute (``phones:mobile`` for a phone type, a dot for a
+    nested one); ``salesforce`` the Contact's API names in order of preference: the first that the org has is used."""
 
     name: str
     kind: Kind
@@ -62,7 +62,8 @@ _BOTH_REQUIRE = frozenset({Side.HINT, Side.SALESFORCE})
 
 
 def _from_hint(name: str, kind: Kind, hint: str, salesforce: str) -> Field:
-    return Field(name, kind, hint, (salesforce,), Way.TO_SALESFORCE, Winner.HINT)
+    """A field that flows from Hint only, to ``Hint_<salesforce>__c``."""
+    return Field(name, kind, hint, (f"Hint_{salesforce}__c",), Way.TO_SALESFORCE, Winner.HINT)
 
 
 FIELDS: tuple[Field, ...] = (
@@ -82,14 +83,14 @@ FIELDS: tuple[Field, ...] = (
     Field("state", Kind.STATE, "address_state", ("MailingStateCode", "MailingState")),
     Field("zip", Kind.ZIP, "address_zip", ("MailingPostalCode",)),
     Field("country", Kind.COUNTRY, "address_country", ("MailingCountryCode", "MailingCountry")),
-    _from_hint("practitioner", Kind.TEXT, "practitioner.name", "Hint_Practitioner__c"),
-    _from_hint("insurance_payer", Kind.TEXT, "health_insurance_payer_name", "Hint_Insurance_Payer__c"),
-    _from_hint("insurance_group_id", Kind.TEXT, "health_insurance_group_id", "Hint_Insurance_Group_Id__c"),
-    _from_hint("insurance_member_id", Kind.TEXT, "health_insurance_member_id", "Hint_Insurance_Member_Id__c"),
-    _from_hint("contract_accepted", Kind.FLAG, "patient_agreement_accepted", "Hint_Member_Contract_Accepted__c"),
-    _from_hint("contract_accepted_at", Kind.INSTANT, "patient_agreement_accepted_at", "Hint_Member_Contract_Accepted_At__c"),
-    _from_hint("hipaa_accepted", Kind.FLAG, "hipaa_authorization_accepted", "Hint_HIPAA_Authorization_Accepted__c"),
-    _from_hint("hipaa_accepted_at", Kind.INSTANT, "hipaa_authorization_accepted_at", "Hint_HIPAA_Authorization_Accepted_At__c"),
+    _from_hint("practitioner", Kind.TEXT, "practitioner.name", "Practitioner"),
+    _from_hint("insurance_payer", Kind.TEXT, "health_insurance_payer_name", "Insurance_Payer"),
+    _from_hint("insurance_group_id", Kind.TEXT, "health_insurance_group_id", "Insurance_Group_Id"),
+    _from_hint("insurance_member_id", Kind.TEXT, "health_insurance_member_id", "Insurance_Member_Id"),
+    _from_hint("contract_accepted", Kind.FLAG, "patient_agreement_accepted", "Member_Contract_Accepted"),
+    _from_hint("contract_accepted_at", Kind.INSTANT, "patient_agreement_accepted_at", "Member_Contract_Accepted_At"),
+    _from_hint("hipaa_accepted", Kind.FLAG, "hipaa_authorization_accepted", "HIPAA_Authorization_Accepted"),
+    _from_hint("hipaa_accepted_at", Kind.INSTANT, "hipaa_authorization_accepted_at", "HIPAA_Authorization_Accepted_At"),
 )  # fmt: skip
 
 
@@ -123,7 +124,7 @@ class Book:
 
     fields: tuple[Field, ...]
     shape: ContactShape
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
     missing: tuple[str, ...] = ()
 
     def field(self, name: str) -> Field:

@@ -144,6 +144,15 @@ def later_side(hint_at: datetime | None, salesforce_at: datetime | None) -> Side
     return Side.SALESFORCE if salesforce_at - hint_at > HINT_WINS_WITHIN else Side.HINT
 
 
+def overwritten_wins(field: Field, side: Side, hint_at: datetime | None, salesforce_at: datetime | None) -> bool:
+    """Is an edit of ``side`` that was overwritten before it was seen to be put back?"""
+    if not field.flows_to(side.other):
+        return False
+    if field.winner is not Winner.LATER and hint_at is not None and salesforce_at is not None:
+        return (field.winner is Winner.HINT) is (side is Side.HINT)
+    return later_side(hint_at, salesforce_at) is side
+
+
 def _seen_at(link: Link, side: Side, field: Field) -> datetime | None:
     seen = link.half(side).seen.get(field.name)
     return seen.stamp if seen is not None else None

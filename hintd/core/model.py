@@ -101,6 +101,16 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """A value that hintd sent to a side without getting an answer: if that side shows it later, it is hintd's own write
+    and nobody's edit.  ``replaced`` is what the side was believed to hold, ``cause`` why it was sent."""
+
+    value: Value
+    replaced: Value
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class Half:
     """One side of the base: what the side held when the pair last agreed, and how new that knowledge is.
 
@@ -114,6 +124,7 @@ class Half:
     whole_stamp: datetime | None = None
     read_at: datetime | None = None
     seen: Mapping[str, Seen] = field(default_factory=dict)
+    sent: Mapping[str, Sent] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +137,23 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Overwrote:
-    """hintd wrote a field to Hint, which has no conditional writes: an edit stamped after ``known_until`` whose event
-    comes late was overwritten unseen.  ``replaced`` is what Hint was believed to hold, ``won_at`` the winner's stamp."""
+    """hintd wrote a field to Hint, which has no conditional writes: an edit stamped after ``known_until`` and before the
+    write's own stamp ``until``, whose event comes late, was overwritten unseen.  ``replaced`` is what Hint was believed
+    to hold; ``won_at`` the winner's stamp, None where the field was only written along with another."""
 
     known_until: datetime | None
     replaced: Value
     won_at: datetime | None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """An edit that was overwritten unseen and turned out to be the later one: ``sides`` are still to be given it."""
+
+    value: Value
+    cause: str
+    sides: tuple[Side, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +173,7 @@ class Link:
     frozen: Mapping[str, str] = field(default_factory=dict)  # field -> sentence: it flipped too often
     turns: Mapping[str, tuple[Turn, ...]] = field(default_factory=dict)
     overwrote: Mapping[str, Overwrote] = field(default_factory=dict)
+    owed: Mapping[str, Owed] = field(default_factory=dict)
     reported: str | None = None  # the sentence that stands on both records, where staff look
 
     def half(self, side: Side) -> Half:

@@ -7,12 +7,13 @@ is newer than everything known counts as the read (README chapter "How it works"
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
 from hintd.core.fields import Book, Field
-from hintd.core.model import Contact, Half, Link, Patient, Record, Seen, Side, Value
+from hintd.core.model import Contact, Half, Link, Patient, Record, Seen, Sent, Side, Value
 from hintd.core.normalize import same
 
 
@@ -88,8 +89,9 @@ def take_in(link: Link, record: Record, book: Book, *, read_at: datetime | None 
     """The link with the record's values taken as its side's current state.  ``read_at``: when the read was begun, if
     it was a read and not an event's snapshot."""
     side = side_of(record)
+    link = _recognise_own_writes(link, record, book)
     half = link.half(side)
-    values, seen = dict(half.values), dict(half.seen)
+    values, seen, owed = dict(half.values), dict(half.seen), dict(link.owed)
     for field in book.fields:
         if field.name not in record.values:
             continue
@@ -99,15 +101,60 @@ def take_in(link: Link, record: Record, book: Book, *, read_at: datetime | None 
             seen.pop(field.name, None)
         elif field.name not in seen or not same(field, seen[field.name].value, value, book.rules):
             seen[field.name] = Seen(value, record.stamp)
+            owed.pop(field.name, None)  # a newer edit decides
     is_whole = isinstance(record, Patient) or record.whole
-    taken = Half(
+    taken = replace(
+        half,
         values=values,
         seen=seen,
         stamp=latest(half.stamp, record.stamp),
         whole_stamp=latest(half.whole_stamp, record.stamp) if is_whole else half.whole_stamp,
         read_at=latest(half.read_at, read_at),
     )
-    return with_half(link, side, taken)
+    return with_half(replace(link, owed=owed), side, taken)
+
+
+def _recognise_own_writes(link: Link, record: Record, book: Book) -> Link:
+    """A value that was sent without an answer and shows up now is at rest, as if the answer had come."""
+    side = side_of(record)
+    for field in book.fields:
+        sent = link.half(side).sent.get(field.name)
+        if sent is None or field.name not in record.values:
+            continue
+        if same(field, record.values[field.name], sent.value, book.rules):
+            link = _landed(link, field, sent, record, book)
+        elif _is_newest_whole(link.half(side), record):
+            link = not_sent(link, side, [field.name])
+    return link
+
+
+def _is_newest_whole(half: Half, record: Record) -> bool:
+    is_whole = isinstance(record, Patient) or record.whole
+    return is_whole and (half.stamp is None or record.stamp >= half.stamp)
+
+
+def not_sent(link: Link, side: Side, names: Collection[str]) -> Link:
+    """The link when it is certain that these fields were not written."""
+    half = link.half(side)
+    return with_half(link, side, replace(half, sent={n: s for n, s in half.sent.items() if n not in names}))
+
+
+def _landed(link: Link, field: Field, sent: Sent, record: Record, book: Book) -> Link:
+    """The side holds what it was sent; what the giving side holds by now may be another edit since."""
+    side, name = side_of(record), field.name
+    link = not_sent(link, side, [name])
+    half, giver = link.half(side), link.half(side.other)
+    now = current(giver, name)
+    seen = {n: s for n, s in giver.seen.items() if n != name}
+    if not isinstance(now, Unknown) and not same(field, now, sent.value, book.rules):
+        seen[name] = giver.seen.get(name) or Seen(now, giver.stamp or record.stamp)
+    giver = replace(giver, values={**giver.values, name: sent.value}, seen=seen)
+    half = replace(
+        half,
+        values={**half.values, name: record.values[name]},
+        seen={n: s for n, s in half.seen.items() if n != name},
+    )
+    return with_half(with_half(link, side, half), side.other, giver)
 
 
 def latest(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -4,13 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from hintd.core.fields import Book
+from hintd.core.fields import Book, Field
 from hintd.core.merge import Decision, Step, merge_field
-from hintd.core.model import Half, HistoryEntry, Link, LinkState, Overwrote, Record, Side, Turn, Value, Values
+from hintd.core.model import (
+    Contact,
+    Half,
+    HistoryEntry,
+    Link,
+    LinkState,
+    Overwrote,
+    Owed,
+    Patient,
+    Record,
+    Sent,
+    Side,
+    Turn,
+    Value,
+    Values,
+)
 from hintd.core.observe import Unknown, current, side_of, take_in, with_half
 from hintd.core.rules import Rules
+
+MERGED = "merge"
+"""``linked_by`` of a link that followed a record into the one it was merged into."""
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +49,7 @@ class Plan:
 def preferred_side(link: Link) -> Side | None:
     """Who wins the conflicts of a first exchange: the Contact when a person linked from it or when the patient was
     made from it, else the patient (README rules 3, 5, 6, 7).  None once linked: the fields' own winners decide."""
-    if link.state is not LinkState.LINKING:
+    if link.state is not LinkState.LINKING or link.linked_by == MERGED:
         return None
     return Side.SALESFORCE if link.linked_by.split(":")[0] in ("person", "created_patient") else Side.HINT
 
@@ -40,13 +60,73 @@ def make_plan(link: Link, book: Book) -> Plan:
     decisions = [
         decision
         for field in book.fields
-        if field.name not in link.frozen and (decision := merge_field(field, link, book.rules, prefer))
+        if field.name not in link.frozen and field.name not in link.owed
+        if (decision := merge_field(field, link, book.rules, prefer))
     ]
+    decisions += [decision for field in book.fields if field.name in link.owed for decision in _pay(field, link)]
     return Plan(
         to_salesforce=_with_step(decisions, Step.TO_SALESFORCE),
         to_hint=_with_step(decisions, Step.TO_HINT),
         agreed=_with_step(decisions, Step.AGREED),
         left=_with_step(decisions, Step.LEFT),
+    )
+
+
+def _pay(field: Field, link: Link) -> list[Decision]:
+    """The value that is owed goes to each side that has not been given it."""
+    owed = link.owed[field.name]
+    steps = {Side.HINT: Step.TO_HINT, Side.SALESFORCE: Step.TO_SALESFORCE}
+    stood = {side: current(link.half(side), field.name) for side in owed.sides}
+    return [
+        Decision(field, steps[side], owed.cause, owed.value, None if isinstance(value, Unknown) else value)
+        for side, value in stood.items()
+    ]
+
+
+def has_unfinished(link: Link, book: Book) -> bool:
+    """Is something known of the pair that was not acted upon, because a remote stopped the exchange half-way?"""
+    plan = make_plan(link, book)
+    return bool(plan.agreed) or any(d.field.name not in link.held for side in Side for d in plan.to(side))
+
+
+def blank(link: Link, side: Side, book: Book) -> Link:
+    """The link with a record that is still to be made taken in as blank in every field."""
+    values: Values = {field.name: None for field in book.fields}
+    record_id = link.record_id(side)
+    if side is Side.HINT:
+        return take_in(link, Patient(record_id, _LONG_AGO, values, _LONG_AGO), book)
+    return take_in(link, Contact(record_id, _LONG_AGO, values), book)
+
+
+def follow(link: Link, side: Side, winner_id: str) -> Link:
+    """The link moved to the record that its own was merged into.  The base stays for the three-way merge; what was
+    known of the versions of the other record says nothing about this one, so both are read again."""
+    half = replace(link.half(side), stamp=None, whole_stamp=None, read_at=None, sent={})
+    moved = replace(link, patient_id=winner_id) if side is Side.HINT else replace(link, contact_id=winner_id)
+    return with_half(replace(moved, state=LinkState.LINKING, linked_by=MERGED, overwrote={}), side, half)
+
+
+def owe(link: Link, name: str, value: Value, cause: str) -> Link:
+    """``value`` was overwritten unseen, and is to stand on both sides after all."""
+    return replace(link, owed={**link.owed, name: Owed(value, cause, (Side.HINT, Side.SALESFORCE))})
+
+
+def sending(link: Link, side: Side, decisions: Sequence[Decision], beside: Collection[str]) -> Link:
+    """The link as it has to be stored if no answer comes to the write of ``decisions``.  ``beside``: the fields that
+    have to be written along with them."""
+    half = link.half(side)
+    sent = {d.field.name: Sent(d.value, d.replaced, d.cause) for d in decisions}
+    link = with_half(link, side, replace(half, sent={**half.sent, **sent}))
+    return _remember_overwritten(link, decisions, beside) if side is Side.HINT else link
+
+
+def landings(before: Link, after: Link, side: Side, at: datetime) -> tuple[HistoryEntry, ...]:
+    """History of the writes whose answer was lost and whose effect shows now."""
+    still = after.half(side)
+    return tuple(
+        HistoryEntry(at, name, side, sent.replaced, still.values[name], sent.cause)
+        for name, sent in before.half(side).sent.items()
+        if name not in still.sent and name not in still.seen and still.values.get(name) != sent.replaced
     )
 
 
@@ -75,7 +155,8 @@ def agree(link: Link, decisions: Sequence[Decision], at: datetime) -> tuple[Link
             if name in half.values and name in half.seen and not isinstance(now, Unknown):
                 history.append(HistoryEntry(at, name, side, half.values[name], now, "agreed"))
         link = rest(link, name)
-    return link, tuple(history)
+    agreed = {decision.field.name for decision in decisions}
+    return replace(link, owed={n: o for n, o in link.owed.items() if n not in agreed}), tuple(history)
 
 
 def rest(link: Link, name: str) -> Link:
@@ -90,7 +171,8 @@ def rest(link: Link, name: str) -> Link:
 
 def _rested(half: Half, name: str, value: Value) -> Half:
     seen = {n: s for n, s in half.seen.items() if n != name}
-    return replace(half, values={**half.values, name: value}, seen=seen)
+    sent = {n: s for n, s in half.sent.items() if n != name}
+    return replace(half, values={**half.values, name: value}, seen=seen, sent=sent)
 
 
 def adopt(link: Link, at: datetime) -> tuple[Link, tuple[str, ...]]:
@@ -113,7 +195,7 @@ def written(
     news_before = set(link.half(side).seen)
     history: list[HistoryEntry] = []
     if side is Side.HINT:
-        link = _remember_overwritten(link, decisions)
+        link = _answered(link, {*also, *(d.field.name for d in decisions)}, after.stamp)
     for decision in decisions:
         name = decision.field.name
         stored = after.values.get(name, decision.value)
@@ -121,7 +203,7 @@ def written(
             history.append(HistoryEntry(at, name, side, decision.replaced, decision.value, "conflict_lost"))
         history.append(HistoryEntry(at, name, side, decision.replaced, stored, decision.cause))
         link = with_half(link, side, _rested(link.half(side), name, stored))
-        link = rest(link, name)
+        link = _paid(rest(link, name), name, side)
         if decision.cause not in ("linked", "filled"):
             link = _count_turn(link, name, Turn(at, side), book.rules)
     link = take_in(link, after, book)
@@ -131,15 +213,33 @@ def written(
     return link, tuple(history)
 
 
-def _remember_overwritten(link: Link, decisions: Sequence[Decision]) -> Link:
-    seen = link.salesforce.seen
+def _paid(link: Link, name: str, side: Side) -> Link:
+    owed = link.owed.get(name)
+    if owed is None:
+        return link
+    remaining = tuple(each for each in owed.sides if each is not side)
+    others = {n: o for n, o in link.owed.items() if n != name}
+    return replace(link, owed=others | {name: replace(owed, sides=remaining)} if remaining else others)
+
+
+def _remember_overwritten(link: Link, decisions: Sequence[Decision], beside: Collection[str]) -> Link:
+    seen, known_until = link.salesforce.seen, link.hint.stamp
     overwrote = {
         d.field.name: Overwrote(
-            link.hint.stamp, d.replaced, seen[d.field.name].stamp if d.field.name in seen else link.salesforce.stamp
+            known_until, d.replaced, seen[d.field.name].stamp if d.field.name in seen else link.salesforce.stamp
         )
         for d in decisions
     }
+    for name in beside:
+        now = current(link.hint, name)
+        if not isinstance(now, Unknown):
+            overwrote[name] = Overwrote(known_until, now, None)
     return replace(link, overwrote={**link.overwrote, **overwrote})
+
+
+def _answered(link: Link, names: Collection[str], stamp: datetime) -> Link:
+    closed = {n: replace(o, until=stamp) if n in names else o for n, o in link.overwrote.items()}
+    return replace(link, overwrote=closed)
 
 
 def _count_turn(link: Link, name: str, turn: Turn, rules: Rules) -> Link:

@@ -65,6 +65,8 @@ where connection_id = $1 and id > $2 and (state = $4 or ($4::text is null and st
 order by id limit $3
 """
 
+_COUNT = "select count(*) from link where connection_id = $1 and state <> 'unlinked'"
+
 _HISTORY = "select * from history where link_id = $1 order by at desc, id desc limit $2"
 
 _PARTED = """
@@ -135,6 +137,9 @@ class PostgresLinks:
         self, connection_id: int, *, after_id: int = 0, limit: int = 500, state: LinkState | None = None
     ) -> Sequence[Link]:
         return [self._link(row) for row in await self._db.rows(_PAGE, connection_id, after_id, limit, state)]
+
+    async def count(self, connection_id: int) -> int:
+        return int(await self._db.value(_COUNT, connection_id))
 
     async def history(self, link_id: int, *, limit: int = 200) -> Sequence[HistoryEntry]:
         return [self._entry(row) for row in await self._db.rows(_HISTORY, link_id, limit)]

@@ -1,5 +1,7 @@
 -- What all migrations together make, as pg_dump shows it; for reading.  A test proves that the two agree.
 
+SET check_function_bodies = false; -- functions stand before the tables that they use
+
 CREATE EXTENSION IF NOT EXISTS pg_trgm WITH SCHEMA public;
 
 CREATE TYPE public.history_row AS (

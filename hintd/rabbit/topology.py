@@ -41,7 +41,7 @@ class Topology:
     """The names and arguments under one prefix, so that several hintd can share a virtual host."""
 
     prefix: str = "hintd"
-    delivery_limit: int = DELIVERY_LIMIT
+    delivery_limit: int = DELIVERY_LIMIT  # deliveries, at least 1; RabbitMQ's own number is of repeated ones
 
     @property
     def dead(self) -> str:
@@ -64,7 +64,7 @@ class Topology:
         """In the order of declaration: where dead letters and delayed messages go stands before they can come."""
         dead = QueueShape(self.dead, {"x-queue-type": "quorum", "x-delivery-limit": _NEVER})
         work = [
-            QueueShape(self.queue(queue), _dead_letters_to(self.dead) | {"x-delivery-limit": self.delivery_limit})
+            QueueShape(self.queue(queue), _dead_letters_to(self.dead) | {"x-delivery-limit": self.delivery_limit - 1})
             for queue in Queue
         ]
         delayed = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Self
 
@@ -78,14 +78,14 @@ class Sandbox:
             await runner.cleanup()
 
 
-async def serve(options: Options) -> None:
-    """Serve a sandbox until SIGINT or SIGTERM, saying on stdout where to look."""
+async def serve(options: Options, announce: Callable[[Sandbox], str] | None = None) -> None:
+    """Serve a sandbox until SIGINT or SIGTERM, saying on stdout where to look, in the words of ``announce``."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     async with Sandbox(options).running() as sandbox:
-        print(_where_to_look(sandbox), flush=True)
+        print((announce or _where_to_look)(sandbox), flush=True)
         await stopped.wait()
 
 

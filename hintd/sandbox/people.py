@@ -197,7 +197,7 @@ def contact_of(patient: Fields) -> Fields:
         "Phone": phones.get("office"),
         "MailingStreet": odd.choice(("\n".join(lines), "\n".join(lines), "")) or None,
         "MailingCity": patient.get("address_city"),
-        "MailingState": states.get(state, state),
+        "MailingState": states.get(state or "", state),
         "MailingPostalCode": patient.get("address_zip"),
         "MailingCountry": patient.get("address_country"),
     }

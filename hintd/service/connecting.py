@@ -146,7 +146,9 @@ async def find_or_create_account(org: Org, name_or_id: str) -> str:
     return await org.create_account(name_or_id)
 
 
-async def install(partner: Partner, connections: Connections, request: Request, org: FoundOrg, now: datetime) -> Connection:
+async def install(
+    partner: Partner, connections: Connections, request: Request, org: FoundOrg, now: datetime
+) -> Connection:
     """Exchange the code and store the connection with its token, active.  Raises ConnectingRefused, NameTaken."""
     before = await connections.by_name(request.name)
     try:
@@ -247,9 +249,13 @@ class _Adopter:
         contact = claims[0]
         if len(claims) > 1:
             for claim in claims:
-                await self._park(claim.id, patient.id, "claimed_twice", "Several Contacts say that they are this patient.")
+                await self._park(
+                    claim.id, patient.id, "claimed_twice", "Several Contacts say that they are this patient."
+                )
         elif patient.merged_into is not None:
-            await self._park(contact.id, patient.id, "patient_merged", f"The patient was merged into {patient.merged_into}.")
+            await self._park(
+                contact.id, patient.id, "patient_merged", f"The patient was merged into {patient.merged_into}."
+            )
         elif patient.contact_id is not None and to_18(patient.contact_id) != contact.id:
             sentence = f"The Contact names this patient, but the patient names the record {patient.contact_id}."
             await self._park(contact.id, patient.id, "patient_names_another", sentence)

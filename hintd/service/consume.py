@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -50,23 +51,33 @@ class Consumer:
         """Until ``stopping``: then nothing more is taken, and what is in hand is finished."""
         async with asyncio.TaskGroup() as in_hand, self.bus.consume(Queue.CHANGES, prefetch=self.prefetch) as messages:
             stop = asyncio.create_task(stopping.wait(), name="stopping")
+            following: asyncio.Future[Delivery] | None = None
             try:
                 while not stop.done():
                     following = asyncio.ensure_future(anext(messages))
                     await asyncio.wait({following, stop}, return_when=asyncio.FIRST_COMPLETED)
-                    if not following.done():
-                        following.cancel()
-                        break
-                    in_hand.create_task(self.take(following.result()), name="change")
+                    if following.done():
+                        in_hand.create_task(self.take(following.result()), name="change")
             finally:
                 stop.cancel()
+                if following is not None:
+                    following.cancel()
 
     async def take(self, delivery: Delivery) -> None:
-        """One message to its end.  A bus that is gone brings it again by itself."""
+        """One message to its end."""
+        await self._or_again(delivery, self._to_outcome(delivery))
+
+    async def _or_again(self, delivery: Delivery, work: Awaitable[None]) -> None:
+        """A bus that is gone brings the message again by itself; one that stands would leave it in hand for ever when
+        only the store is gone."""
         try:
-            await self._to_outcome(delivery)
-        except (BusDown, StoreDown) as error:
+            await work
+        except BusDown as error:
             log.info("message_unsettled", error=str(error))
+        except StoreDown as error:
+            log.info("message_waits", error=str(error), attempt=delivery.attempt)
+            with suppress(BusDown):
+                await delivery.retry(backoff_s(delivery.attempt, self.chance(), at_least_s=1.0))
 
     async def _to_outcome(self, delivery: Delivery) -> None:
         try:
@@ -126,7 +137,8 @@ class Consumer:
         async with self.bus.consume_dead() as messages:
             async for delivery in messages:
                 sentence = "the message was delivered too often without being settled"
-                await self._park_unreadable(delivery, BadEnvelope(sentence, _notice_id(delivery, self.unseal)))
+                error = BadEnvelope(sentence, _notice_id(delivery, self.unseal))
+                await self._or_again(delivery, self._park_unreadable(delivery, error))
 
     async def _park_unreadable(self, delivery: Delivery, error: BadEnvelope) -> None:
         item = ToPark("unreadable_message", "bad_envelope", Owner.ON_CALL, str(error), body=delivery.body)

@@ -7,21 +7,46 @@ when a remote stopped it half-way, so that no write is without its reason in the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from hintd.core.contact import LAST_SYNCED, PATIENT_ID, SYNC_ERROR, SYNCED, render_contact
 from hintd.core.errors import Refusal, Refused, Retryable
-from hintd.core.fields import Kind
-from hintd.core.merge import Decision, Step, later_side
-from hintd.core.model import Contact, HistoryEntry, Link, LinkState, Outcome, OutcomeKind, Owner, Patient, Side
+from hintd.core.fields import Field, Kind
+from hintd.core.merge import Decision, overwritten_wins
+from hintd.core.model import (
+    Contact,
+    HistoryEntry,
+    Link,
+    LinkState,
+    Outcome,
+    OutcomeKind,
+    Owner,
+    Patient,
+    Record,
+    Side,
+    Value,
+)
 from hintd.core.normalize import same
-from hintd.core.observe import Unknown, current, take_in
+from hintd.core.observe import Unknown, current, not_sent, take_in
 from hintd.core.patient import render_patient
-from hintd.core.plan import Plan, agree, changes, known_values, make_plan, written
+from hintd.core.plan import (
+    Plan,
+    agree,
+    blank,
+    changes,
+    has_unfinished,
+    known_values,
+    landings,
+    make_plan,
+    owe,
+    sending,
+    written,
+)
 from hintd.ports import ContactWrite, Level, LogEntry, ToPark, WriteResult
+from hintd.service.absence import brake, looks_emptied
 from hintd.service.work import Work
 
 ROUNDS = 8
@@ -29,6 +54,10 @@ ROUNDS = 8
 
 NEW = "new:"
 """Begins the id of a record still to be made: the link is claimed first, so that a repeated attempt finds it."""
+
+
+Stamps = tuple[datetime | None, datetime | None]
+"""When a value was first seen in Hint and in Salesforce."""
 
 
 class RecordGone(Exception):
@@ -55,7 +84,6 @@ class Exchange:
     held: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     told: dict[Side, str | None] = field(default_factory=dict)
-    forced: dict[tuple[Side, str], Decision] = field(default_factory=dict)
     parted: tuple[str, str] | None = None  # (contact id, patient id) that a person parted
 
     async def read_side(self, side: Side, purpose: str) -> None:
@@ -65,16 +93,36 @@ class Exchange:
             patient = await self.work.remotes.hint.get_patient(self.link.patient_id, self.work.call(purpose))
             if patient is None:
                 raise RecordGone(side)
-            self.patient = patient
-            self.link = take_in(self.link, patient, self.work.book, read_at=begun)
+            self.take(patient, read_at=begun)
         else:
             wanted = self.link.contact_id
             contact = (await self.work.remotes.salesforce.get_contacts([wanted], self.work.call(purpose))).get(wanted)
             if contact is None:
                 raise RecordGone(side)
-            self.contact = contact
-            self.link = take_in(self.link, contact, self.work.book, read_at=begun)
+            self.take(contact, read_at=begun)
         self.read.add(side)
+
+    async def read_both(self) -> None:
+        """Read the two records, or take in as blank what is still to be made.  Raises RecordGone."""
+        for side in Side:
+            if self.link.record_id(side).startswith(NEW):
+                self.link = blank(self.link, side, self.work.book)
+            else:
+                await self.read_side(side, "read_both")
+
+    def take(self, record: Record, *, read_at: datetime | None = None) -> None:
+        """Take the record in as its side's current state; hintd's own writes whose answer was lost are recognised."""
+        before, side = self.link, Side.HINT if isinstance(record, Patient) else Side.SALESFORCE
+        if isinstance(record, Patient):
+            self.patient = record
+        else:
+            self.contact = record
+        self.link = take_in(before, record, self.work.book, read_at=read_at)
+        self.history += landings(before, self.link, side, self.work.now())
+
+    async def run_unfinished(self, otherwise: Outcome) -> Outcome:
+        """Nothing new is known; but an exchange that was stopped half-way may have left something to do."""
+        return await self.run() if has_unfinished(self.link, self.work.book) else otherwise
 
     async def run(self) -> Outcome:
         """Steps until nothing is left to write.  Raises RecordGone and what the remotes raise."""
@@ -93,12 +141,24 @@ class Exchange:
         self.link, agreed = agree(self.link, plan.agreed, self.work.now())
         self.history += agreed
         self.held = dict(self.refused)
-        return await self._write_contact(plan) or await self._write_patient(plan)
+        return await self._braked(plan) or await self._write_contact(plan) or await self._write_patient(plan)
+
+    async def _braked(self, plan: Plan) -> Outcome | None:
+        """A record that was emptied is followed, unless many are at once (README rule 10)."""
+        if self.link.state is not LinkState.LINKED:
+            return None
+        for side in Side:
+            if looks_emptied(self.link, side, plan.to(side.other)):
+                braked = await brake(self.work, side, self.link)
+                if braked is not None:
+                    self.park.append(braked[1])
+                    return braked[0]
+        return None
 
     # --- Salesforce ---
 
     async def _write_contact(self, plan: Plan) -> bool | Outcome:
-        decisions = self._decisions(plan, Side.SALESFORCE)
+        decisions = [d for d in plan.to_salesforce if d.field.name not in self.refused]
         current_values = known_values(self.link.salesforce)
         rendered = render_contact(changes(decisions), current_values, self.work.book)
         self.held |= rendered.held
@@ -106,7 +166,11 @@ class Exchange:
         own = self._own_contact_fields()
         if not todo and not own:
             return False
-        answer = await self._send_contact({**rendered.fields, **own, **self._contact_stamps()})
+        beside = self._beside(Side.SALESFORCE, todo, rendered.fields)
+        fields = {**rendered.fields, **own, **self._contact_stamps()}
+        self.link = sending(self.link, Side.SALESFORCE, todo, beside)
+        self.read.discard(Side.HINT)
+        answer = await self._send_contact(fields)
         if answer.result is WriteResult.GONE:
             raise RecordGone(Side.SALESFORCE)
         if answer.result is WriteResult.REFUSED and answer.refusal is not None:
@@ -114,7 +178,7 @@ class Exchange:
         if answer.result is WriteResult.STALE:
             self._take_stale(answer)
         else:
-            self._take_written_contact(answer, todo, rendered.fields)
+            self._take_written_contact(answer, todo, beside)
         return True
 
     async def _send_contact(self, fields: Mapping[str, Any]) -> ContactWrite:
@@ -130,51 +194,50 @@ class Exchange:
     def _take_stale(self, answer: ContactWrite) -> None:
         if answer.after is None:
             raise RecordGone(Side.SALESFORCE)
-        self.contact = answer.after
-        self.link = take_in(self.link, answer.after, self.work.book)
+        self.take(answer.after)
 
-    def _take_written_contact(self, answer: ContactWrite, todo: Sequence[Decision], fields: Mapping[str, Any]) -> None:
+    def _take_written_contact(self, answer: ContactWrite, todo: Sequence[Decision], beside: Collection[str]) -> None:
         self.wrote.add(Side.SALESFORCE)
         if answer.contact_id is not None:
             self.link = replace(self.link, contact_id=answer.contact_id)
-        if answer.before is not None:
-            self._notice_overwritten(answer.before, todo)
         if answer.after is None:
             raise Retryable(f"Contact {self.link.contact_id} was written but could not be read back")
-        self.contact = answer.after
-        self._rest_on(answer.after, todo, self._beside(todo, fields))
+        overwritten = self._overwritten(answer.before, todo, beside) if answer.before is not None else []
+        self._rest_on(answer.after, todo, beside)
+        for found in overwritten:
+            self.settle_overwritten(Side.SALESFORCE, *found)
 
-    def _beside(self, todo: Sequence[Decision], fields: Mapping[str, Any]) -> set[str]:
+    def _beside(self, side: Side, todo: Sequence[Decision], fields: Mapping[str, Any]) -> set[str]:
         """Fields of the table that had to be written although nothing was decided about them."""
-        book = self.work.book
-        return {f.name for f in book.fields if book.api_name(f) in fields} - {d.field.name for d in todo}
 
-    def _notice_overwritten(self, before: Contact, todo: Sequence[Decision]) -> None:
-        """If-Unmodified-Since is blind within a second: an edit of the record's own second may have been written over.
-        The read before the write shows it; it is kept in the history, and put back if it is the later one."""
-        for decision in todo:
-            field_, half = decision.field, self.link.salesforce
-            known, stood = current(half, field_.name), before.values.get(field_.name)
-            if isinstance(known, Unknown) or field_.name not in before.values:
-                continue
-            if same(field_, known, stood, self.work.book.rules) or same(
-                field_, decision.value, stood, self.work.book.rules
-            ):
-                continue
-            seen = self.link.hint.seen.get(field_.name)
-            self.settle_overwritten(Side.SALESFORCE, decision, stood, (seen.stamp if seen else None, before.stamp))
+        def remote_name(each: Field) -> str:
+            return self.work.book.api_name(each) if side is Side.SALESFORCE else each.hint.partition(":")[0]
 
-    def settle_overwritten(
-        self, side: Side, decision: Decision, stood: Any, stamps: tuple[datetime | None, datetime | None]
-    ) -> None:
-        name = decision.field.name
-        self.history.append(HistoryEntry(self.work.now(), name, side, stood, decision.value, "conflict_lost"))
-        if decision.cause == "reverted" or later_side(*stamps) is not side:
-            return
-        for target, step in ((Side.HINT, Step.TO_HINT), (Side.SALESFORCE, Step.TO_SALESFORCE)):
-            self.forced[target, name] = Decision(
-                decision.field, step, f"conflict_{side}_won", stood, decision.value, was_conflict=False
-            )
+        return {f.name for f in self.work.book.fields if remote_name(f) in fields} - {d.field.name for d in todo}
+
+    def _overwritten(
+        self, before: Contact, todo: Sequence[Decision], beside: Collection[str]
+    ) -> list[tuple[Field, Value, Value, Stamps]]:
+        """If-Unmodified-Since is blind within a second, and events of one record may come out of order: an edit that
+        was not known may have been written over.  The read before the write shows it."""
+        book, half = self.work.book, self.link.salesforce
+        kept = known_values(half)
+        wrote = {**changes(todo), **{name: kept.get(name) for name in beside}}
+        found: list[tuple[Field, Value, Value, Stamps]] = []
+        for name, value in wrote.items():
+            field_, known = book.field(name), current(half, name)
+            if isinstance(known, Unknown) or name not in before.values:
+                continue
+            stood, seen = before.values[name], self.link.hint.seen.get(name)
+            if not same(field_, known, stood, book.rules) and not same(field_, value, stood, book.rules):
+                found.append((field_, value, stood, (seen.stamp if seen else None, before.stamp)))
+        return found
+
+    def settle_overwritten(self, side: Side, field_: Field, wrote: Value, stood: Value, stamps: Stamps) -> None:
+        """An edit that hintd wrote over before it was known is kept in the history, and put back if it is the later."""
+        self.history.append(HistoryEntry(self.work.now(), field_.name, side, stood, wrote, "conflict_lost"))
+        if overwritten_wins(field_, side, *stamps):
+            self.link = owe(self.link, field_.name, stood, f"conflict_{side}_won")
 
     def _own_contact_fields(self) -> dict[str, Any]:
         """The fields by which a Contact says that it is linked: set when linking, set back when edited by hand."""
@@ -208,7 +271,7 @@ class Exchange:
     # --- Hint ---
 
     async def _write_patient(self, plan: Plan) -> bool | Outcome:
-        decisions = self._decisions(plan, Side.HINT)
+        decisions = [d for d in plan.to_hint if d.field.name not in self.refused]
         if any(d.field.kind is Kind.PHONE for d in decisions) and await self._phones_need_a_read():
             return True
         phones = self.patient.phones if self.patient is not None else ()
@@ -218,14 +281,16 @@ class Exchange:
         own = self._own_attributes()
         if not todo and not own:
             return False
+        beside = self._beside(Side.HINT, todo, rendered.fields)
+        attributes = {**rendered.fields, **own, **self._patient_message()}
+        self.link = sending(self.link, Side.HINT, todo, beside)
         try:
-            patient = await self._send_patient({**rendered.fields, **own, **self._patient_message()})
+            patient = await self._send_patient(attributes)
         except Refused as refused:
             return await self._refused(Side.HINT, refused.refusal, todo)
         self.wrote.add(Side.HINT)
-        self.patient = patient
         self.link = replace(self.link, patient_id=patient.id)
-        self._rest_on(patient, todo, ())
+        self._rest_on(patient, todo, beside)
         return True
 
     async def _phones_need_a_read(self) -> bool:
@@ -269,27 +334,24 @@ class Exchange:
 
     # --- both ---
 
-    def _decisions(self, plan: Plan, side: Side) -> list[Decision]:
-        forced = {name: decision for (target, name), decision in self.forced.items() if target is side}
-        planned = [d for d in plan.to(side) if d.field.name not in forced and d.field.name not in self.refused]
-        return planned + list(forced.values())
-
-    def _rest_on(self, after: Contact | Patient, todo: Sequence[Decision], beside: Sequence[str] | set[str]) -> None:
-        side = Side.HINT if isinstance(after, Patient) else Side.SALESFORCE
-        for decision in todo:
-            self.forced.pop((side, decision.field.name), None)
+    def _rest_on(self, after: Record, todo: Sequence[Decision], beside: Collection[str]) -> None:
+        if isinstance(after, Patient):
+            self.patient = after
+        else:
+            self.contact = after
         self.link, history = written(self.link, todo, after, self.work.book, self.work.now(), also=beside)
         self.history += history
 
     async def _refused(self, side: Side, refusal: Refusal, todo: Sequence[Decision]) -> bool | Outcome:
-        """The named fields are held and the others written; a refusal that names none, or all, is parked."""
+        """The named fields are held, all of them where none is named; what is left to write is written.  A record that
+        cannot be made, or not even be marked as linked, ends the exchange."""
         self.told[side] = self.link.reported
-        blamed = self._blamed(side, refusal, todo)
-        if blamed and len(blamed) < len(todo):
-            self.refused |= {n: f"{side.capitalize()} refused the value of {n} ({refusal.code})" for n in blamed}
-            self.park.append(self._parked(f"refused_by_{side}", refusal))
-            return True
+        self.link = not_sent(self.link, side, [d.field.name for d in todo])
         self.park.append(self._parked(f"refused_by_{side}", refusal))
+        if todo and not self.link.record_id(side).startswith(NEW):
+            blamed = self._blamed(side, refusal, todo) or {d.field.name for d in todo}
+            self.refused |= {n: f"{side.capitalize()} refused the value of {n} ({refusal.code})" for n in blamed}
+            return True
         self.link = replace(self.link, held=dict(self.held))
         await self._report(
             f"hintd could not save the latest changes: {side.capitalize()} refused them ({refusal.code})."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Protocol
 
 from hintd.core.model import Notice
@@ -55,6 +55,8 @@ async def relay(inbox: Inbox, bus: Bus, *, retry_s: float = 5.0) -> None:
         async for delivery in deliveries:
             try:
                 await bus.publish(Queue.CHANGES, delivery.body, key="relayed")
-                await delivery.ack()
+                settling = delivery.ack()
             except BusDown:
-                await delivery.retry(retry_s)
+                settling = delivery.retry(retry_s)
+            with suppress(BusDown):  # Postgres is gone as well: unsettled, the message comes back by itself
+                await settling

@@ -7,14 +7,13 @@ from dataclasses import replace
 from hintd.core.fields import Book
 from hintd.core.model import Contact, Link, LinkState, Outcome, OutcomeKind, Patient, Side
 from hintd.core.normalize import same
-from hintd.core.observe import take_in
 from hintd.core.plan import adopt
 from hintd.ports import AlreadyLinked, Busy, CallClass, Level, Taken
 from hintd.service.exchange import NEW, Exchange
 from hintd.service.newcomers import first_exchange
 from hintd.service.partings import part_by_person
 from hintd.service.settle import run_and_settle
-from hintd.service.work import LEASE_S, Work
+from hintd.service.work import Work
 
 
 class LinkingRefused(Exception):
@@ -98,13 +97,13 @@ async def _take_or_open(work: Work, contact_id: str, patient_id: str, person: st
             by=f"person:{person}",
             owner=work.owner,
             now=work.now(),
-            lease_s=LEASE_S,
+            lease_s=work.lease_s,
         )
     except AlreadyLinked as error:
         if error.link.contact_id != contact_id or error.link.patient_id != patient_id:
             raise LinkingRefused(f"{error}; somebody else linked it a moment ago.") from error
     taken = await links.take(
-        connection_id, Side.SALESFORCE, contact_id, owner=work.owner, now=work.now(), lease_s=LEASE_S
+        connection_id, Side.SALESFORCE, contact_id, owner=work.owner, now=work.now(), lease_s=work.lease_s
     )
     if isinstance(taken, Taken):
         return taken
@@ -114,7 +113,7 @@ async def _take_or_open(work: Work, contact_id: str, patient_id: str, person: st
 async def unlink_by_person(work: Work, contact_id: str, *, person: str) -> Outcome:
     """Raises LinkingRefused when the Contact has no link, or is in hand for longer than a moment."""
     taken = await work.stores.links.take(
-        work.connection.id, Side.SALESFORCE, contact_id, owner=work.owner, now=work.now(), lease_s=LEASE_S
+        work.connection.id, Side.SALESFORCE, contact_id, owner=work.owner, now=work.now(), lease_s=work.lease_s
     )
     if taken is None:
         raise LinkingRefused(f"Contact {contact_id} is not linked.")
@@ -133,12 +132,12 @@ async def adopt_link(work: Work, contact: Contact, patient: Patient) -> tuple[st
         by="adopted",
         owner=work.owner,
         now=work.now(),
-        lease_s=LEASE_S,
+        lease_s=work.lease_s,
     )
 
     async def part(exchange: Exchange) -> Outcome:
-        exchange.patient, exchange.contact = patient, contact
-        exchange.link = take_in(take_in(exchange.link, patient, work.book), contact, work.book)
+        exchange.take(patient)
+        exchange.take(contact)
         exchange.link, _ = adopt(exchange.link, work.now())
         return Outcome(OutcomeKind.APPLIED, "adopted")
 
@@ -149,16 +148,14 @@ async def adopt_link(work: Work, contact: Contact, patient: Patient) -> tuple[st
 def differing_fields(contact: Contact, patient: Patient, book: Book) -> tuple[str, ...]:
     """The names of the fields that both records show and that are not equal."""
     both = (f for f in book.fields if f.name in contact.values and f.name in patient.values)
-    return tuple(
-        f.name for f in both if not same(f, patient.values[f.name], contact.values[f.name], book.rules)
-    )
+    return tuple(f.name for f in both if not same(f, patient.values[f.name], contact.values[f.name], book.rules))
 
 
 async def unfreeze_by_person(work: Work, contact_id: str, field: str | None, *, person: str) -> tuple[str, ...]:
     """Release the frozen fields of a pair, or one of them: their names.  The pair has to be looked at again after it.
     Raises LinkingRefused."""
     taken = await work.stores.links.take(
-        work.connection.id, Side.SALESFORCE, contact_id, owner=work.owner, now=work.now(), lease_s=LEASE_S
+        work.connection.id, Side.SALESFORCE, contact_id, owner=work.owner, now=work.now(), lease_s=work.lease_s
     )
     if taken is None:
         raise LinkingRefused(f"Contact {contact_id} is not linked.")

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from hintd.core.errors import Retryable
-from hintd.core.fields import Book
 from hintd.core.match import Decision, IndexRow, Match, decide_match
-from hintd.core.model import Contact, Link, Notice, Outcome, OutcomeKind, Owner, Patient, Side
-from hintd.core.observe import take_in
-from hintd.ports import AlreadyLinked, Connection, Level, Taken, ToPark
+from hintd.core.model import Contact, Notice, Outcome, OutcomeKind, Owner, Patient, Side
+from hintd.core.plan import blank
+from hintd.ports import AlreadyLinked, Connection, Index, Level, Taken, ToPark
 from hintd.service.exchange import NEW, Exchange
 from hintd.service.settle import run_and_settle, settle_unlinked
 from hintd.service.snapshots import index_row
-from hintd.service.work import LEASE_S, Work
-
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+from hintd.service.work import Work
 
 
 def creates_contacts(connection: Connection) -> bool:
@@ -29,15 +24,6 @@ def links_new_patients(connection: Connection) -> bool:
     return creates_contacts(connection) if setting == "auto" else setting == "on"
 
 
-def blank(link: Link, side: Side, book: Book) -> Link:
-    """The link with a record that is still to be made taken in as blank in every field."""
-    values = {field.name: None for field in book.fields}
-    record_id = link.record_id(side)
-    if side is Side.HINT:
-        return take_in(link, Patient(record_id, _LONG_AGO, values, _LONG_AGO), book)
-    return take_in(link, Contact(record_id, _LONG_AGO, values), book)
-
-
 async def react_to_patient(work: Work, notice: Notice, patient: Patient) -> Outcome:
     """Settle a notice about a patient without a link."""
     row = index_row(patient)
@@ -46,7 +32,7 @@ async def react_to_patient(work: Work, notice: Notice, patient: Patient) -> Outc
     if why_not is not None:
         return await settle_unlinked(work, notice, Outcome(OutcomeKind.IGNORED, why_not), row=row)
     await work.stores.index.put(work.connection.id, [row])
-    decision = await match_record(work, row)
+    decision = await match_record(work.stores.index, work.connection.id, row)
     if decision.match is Match.ONE and decision.record_id is not None:
         return await _link_with(work, notice, patient, decision.record_id)
     if decision.match is Match.NONE:
@@ -69,13 +55,13 @@ async def _why_not(work: Work, patient: Patient) -> str | None:
     return None
 
 
-async def match_record(work: Work, own: IndexRow) -> Decision:
+async def match_record(index: Index, connection_id: int, own: IndexRow) -> Decision:
     """The demographic match of one record by the indexes (README rule 4)."""
     if not own.date_of_birth:
         return decide_match(own, (), ())
     key = (own.match_name, own.date_of_birth)
-    candidates = await work.stores.index.candidates(work.connection.id, own.side.other, *key)
-    rivals = await work.stores.index.candidates(work.connection.id, own.side, *key)
+    candidates = await index.candidates(connection_id, own.side.other, *key)
+    rivals = await index.candidates(connection_id, own.side, *key)
     return decide_match(own, candidates, rivals)
 
 
@@ -130,7 +116,7 @@ async def claim(work: Work, contact_id: str, patient_id: str, *, by: str) -> Tak
     """A link in the making.  Raises Retryable when another worker was faster: the next look finds its link."""
     try:
         return await work.stores.links.open(
-            work.connection.id, contact_id, patient_id, by=by, owner=work.owner, now=work.now(), lease_s=LEASE_S
+            work.connection.id, contact_id, patient_id, by=by, owner=work.owner, now=work.now(), lease_s=work.lease_s
         )
     except AlreadyLinked as error:
         raise Retryable(f"{error}, by another worker just now") from error
@@ -142,12 +128,11 @@ async def first_exchange(
     """The exchange of a new link; a record that is None is still to be made."""
 
     async def part(exchange: Exchange) -> Outcome:
-        exchange.patient, exchange.contact = patient, contact
         for side, record in ((Side.HINT, patient), (Side.SALESFORCE, contact)):
             if record is None:
                 exchange.link = blank(exchange.link, side, work.book)
             else:
-                exchange.link = take_in(exchange.link, record, work.book)
+                exchange.take(record)
         return await exchange.run()
 
     return await run_and_settle(work, taken, notice, part)

@@ -7,8 +7,9 @@ from typing import Any
 
 from hintd.core.contact import PATIENT_ID, SYNC_ERROR, SYNCED
 from hintd.core.model import Contact, LinkState, Notice, Outcome, OutcomeKind, Owner, Side
-from hintd.core.observe import take_in
+from hintd.core.plan import follow
 from hintd.ports import Level, ToPark
+from hintd.service.absence import brake
 from hintd.service.exchange import Exchange
 from hintd.service.settle import Part, settle_unlinked
 from hintd.service.snapshots import index_row
@@ -18,9 +19,20 @@ from hintd.service.work import Work
 async def record_deleted(exchange: Exchange, notice: Notice) -> Outcome:
     """An event says that a record of the link was deleted."""
     if notice.side is Side.HINT:
+        if (braked := await _braked(exchange, Side.HINT)) is not None:
+            return braked
         await unlink_contact(exchange, "The patient was deleted in Hint; the Contact is no longer synced.")
         return _parted(exchange, "patient_destroyed")
     return await contact_gone(exchange)
+
+
+async def _braked(exchange: Exchange, side: Side) -> Outcome | None:
+    braked = await brake(exchange.work, side, exchange.link)
+    if braked is None:
+        return None
+    outcome, item = braked
+    exchange.park.append(item)
+    return outcome
 
 
 async def record_gone(exchange: Exchange, side: Side) -> Outcome:
@@ -38,13 +50,15 @@ async def record_gone(exchange: Exchange, side: Side) -> Outcome:
 async def contact_gone(exchange: Exchange) -> Outcome:
     """Deleted, or merged into another Contact: its winner is looked for first."""
     work, link = exchange.work, exchange.link
+    begun = work.now()
     fate = await work.remotes.salesforce.find_fate(link.contact_id, work.call("find_fate"))
     if fate is not None and fate.winner_id is not None:
         return await record_merged(exchange, Side.SALESFORCE, fate.winner_id)
     if fate is not None and not fate.deleted:
-        exchange.contact = fate
-        exchange.link = take_in(link, fate, work.book, read_at=work.now())
+        exchange.take(fate, read_at=begun)
         return await exchange.run()
+    if (braked := await _braked(exchange, Side.SALESFORCE)) is not None:
+        return braked
     await unlink_patient(exchange)
     return _parted(exchange, "contact_deleted")
 
@@ -59,12 +73,9 @@ async def record_merged(exchange: Exchange, side: Side, winner_id: str) -> Outco
             Owner.CLINIC,
             f"{link.record_id(side)} was merged into {winner_id}, and both are linked. Unlink one of the two.",
         )
-    if side is Side.HINT:
-        exchange.link = replace(link, patient_id=winner_id)
-    else:
-        exchange.link = replace(link, contact_id=winner_id)
+    exchange.link = follow(link, side, winner_id)
     exchange.tell(Level.ERROR, "merged", f"{link.record_id(side)} was merged into {winner_id}: the link follows it")
-    await exchange.read_side(side, "read_winner")
+    await exchange.read_both()
     return await exchange.run()
 
 

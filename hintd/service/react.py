@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hintd.core.merge import Decision, Step
 from hintd.core.model import (
     Change,
     Contact,
@@ -23,13 +22,13 @@ from hintd.core.model import (
     Source,
 )
 from hintd.core.normalize import same
-from hintd.core.observe import Newness, Unknown, current, judge, latest, own_fields_differ, take_in
+from hintd.core.observe import Newness, Unknown, current, judge, latest, own_fields_differ
 from hintd.ports import Busy, Level, Taken
 from hintd.service import newcomers, partings
 from hintd.service.exchange import NEW, Exchange, RecordGone
 from hintd.service.settle import run_and_settle, settle_unlinked
 from hintd.service.snapshots import BadSnapshot, index_row, record_of
-from hintd.service.work import LEASE_S, Work
+from hintd.service.work import Work
 
 
 class LinkBusy(Exception):
@@ -43,7 +42,7 @@ class LinkBusy(Exception):
 async def react(work: Work, notice: Notice) -> Outcome:
     """Raises LinkBusy, FenceLost, and what the remotes raise; then the notice has no outcome yet."""
     taken = await work.stores.links.take(
-        work.connection.id, notice.side, notice.record_id, owner=work.owner, now=work.now(), lease_s=LEASE_S
+        work.connection.id, notice.side, notice.record_id, owner=work.owner, now=work.now(), lease_s=work.lease_s
     )
     if isinstance(taken, Busy):
         raise LinkBusy(taken.link_id)
@@ -80,7 +79,11 @@ async def _bring_to_agreement(exchange: Exchange, notice: Notice) -> Outcome:
         return await _read_and_run(exchange, notice)
     if newness is Newness.OLD and isinstance(record, Patient):
         return await _late_event(exchange, record)
-    return Outcome(OutcomeKind.NO_CHANGE, "echo" if newness is Newness.KNOWN else "older")
+    if newness is Newness.KNOWN:
+        exchange.take(record)
+    return await exchange.run_unfinished(
+        Outcome(OutcomeKind.NO_CHANGE, "echo" if newness is Newness.KNOWN else "older")
+    )
 
 
 def _shown(exchange: Exchange, notice: Notice) -> Record | None:
@@ -98,16 +101,8 @@ def _merged_into(record: Record) -> str | None:
     return record.merged_into if isinstance(record, Patient) else record.winner_id
 
 
-def _hold(exchange: Exchange, record: Record) -> None:
-    if isinstance(record, Patient):
-        exchange.patient = record
-    else:
-        exchange.contact = record
-
-
 async def _take_and_run(exchange: Exchange, record: Record) -> Outcome:
-    _hold(exchange, record)
-    exchange.link = take_in(exchange.link, record, exchange.work.book)
+    exchange.take(record)
     return await exchange.run()
 
 
@@ -115,18 +110,14 @@ async def _read_and_run(exchange: Exchange, notice: Notice) -> Outcome:
     """Read the record, unless a read begun after the notice was accepted covers it already (coalescing)."""
     read_at = exchange.link.half(notice.side).read_at
     if read_at is not None and notice.accepted_at < read_at:
-        return Outcome(OutcomeKind.NO_CHANGE, "coalesced")
+        return await exchange.run_unfinished(Outcome(OutcomeKind.NO_CHANGE, "coalesced"))
     await exchange.read_side(notice.side, "read_doubtful")
     return await exchange.run()
 
 
 async def read_both_and_run(exchange: Exchange, notice: Notice | None = None) -> Outcome:
     """Both records are read, as when a person asks or a first exchange is taken up again."""
-    for side in Side:
-        if exchange.link.record_id(side).startswith(NEW):
-            exchange.link = newcomers.blank(exchange.link, side, exchange.work.book)
-        else:
-            await exchange.read_side(side, "read_both")
+    await exchange.read_both()
     return await exchange.run()
 
 
@@ -140,16 +131,15 @@ async def _late_event(exchange: Exchange, patient: Patient) -> Outcome:
             continue
         if overwrote.known_until is not None and patient.stamp <= overwrote.known_until:
             continue
+        if overwrote.until is not None and patient.stamp >= overwrote.until:
+            continue
         stood, now = patient.values[name], current(exchange.link.hint, name)
         if isinstance(now, Unknown) or same(field, stood, overwrote.replaced, rules) or same(field, stood, now, rules):
             continue
-        decision = Decision(field, Step.TO_HINT, "changed_in_salesforce", now, stood)
-        exchange.settle_overwritten(Side.HINT, decision, stood, (patient.stamp, overwrote.won_at))
+        exchange.settle_overwritten(Side.HINT, field, now, stood, (patient.stamp, overwrote.won_at))
         remaining = {**exchange.link.overwrote, name: replace(overwrote, known_until=patient.stamp)}
         exchange.link = replace(exchange.link, overwrote=remaining)
-    if exchange.forced:
-        return await exchange.run()
-    return Outcome(OutcomeKind.NO_CHANGE, "older")
+    return await exchange.run_unfinished(Outcome(OutcomeKind.NO_CHANGE, "older"))
 
 
 # --- records without a link ---

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from hintd.core.errors import RemoteError
 from hintd.core.match import IndexRow
 from hintd.core.model import Notice, Outcome, OutcomeKind, Record
-from hintd.ports import LinkUpdate, LogEntry, Settlement, Taken, ToPark
+from hintd.ports import LinkUpdate, LogEntry, Settlement, StoreDown, Taken, ToPark
 from hintd.service.exchange import Exchange
 from hintd.service.snapshots import index_row
 from hintd.service.work import Work
@@ -23,13 +24,24 @@ async def run_and_settle(work: Work, taken: Taken, notice: Notice | None, part: 
     try:
         outcome = await part(exchange)
     except RemoteError:
-        await work.stores.links.settle(_settlement(exchange, taken, None, None))
+        await _store(exchange, taken, None, None)
         raise
     except BaseException:
         await asyncio.shield(work.stores.links.give_back(taken))
         raise
-    await work.stores.links.settle(_settlement(exchange, taken, notice, outcome))
+    await _store(exchange, taken, notice, outcome)
     return outcome
+
+
+async def _store(exchange: Exchange, taken: Taken, notice: Notice | None, outcome: Outcome | None) -> None:
+    links = exchange.work.stores.links
+    try:
+        await links.settle(_settlement(exchange, taken, notice, outcome))
+    except StoreDown:
+        # Often a connection was cut and the server stands: without this the link would wait for its lease to end.
+        with suppress(StoreDown):
+            await links.give_back(taken)
+        raise
 
 
 def _settlement(exchange: Exchange, taken: Taken, notice: Notice | None, outcome: Outcome | None) -> Settlement:

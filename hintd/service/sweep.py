@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from hintd.core.model import Change, LinkState, Notice, Patient, Record, Side, Source
-from hintd.core.observe import latest, own_fields_differ
+from hintd.core.observe import Newness, judge, latest, own_fields_differ
+from hintd.core.plan import has_unfinished
 from hintd.ports import CallClass
 from hintd.service.snapshots import freeze_record, index_row
-from hintd.service.work import LEASE_S, Work
+from hintd.service.work import Work
 
 AcceptAll = Callable[[Sequence[Notice]], Awaitable[None]]
 _PAGE = 100
@@ -107,7 +108,9 @@ async def _is_news(work: Work, side: Side, record: Record) -> bool:
     if link.state is LinkState.LINKING or own_fields_differ(link, record) or getattr(record, "deleted", False):
         return True
     known = link.half(side).whole_stamp
-    return known is None or known < record.stamp
+    if known is None or known < record.stamp or has_unfinished(link, work.book):
+        return True
+    return judge(link, record, work.book) is Newness.DOUBTFUL  # another edit within the second that is known
 
 
 def _notice(work: Work, side: Side, record: Record) -> Notice:
@@ -142,7 +145,7 @@ def look_again(work: Work, side: Side, record_id: str) -> Notice:
 async def take_up_again(work: Work, accept: AcceptAll) -> int:
     """Links whose first exchange was left half-way, longer ago than a lease lasts: their number."""
     standing = await work.stores.links.all(work.connection.id, state=LinkState.LINKING)
-    links = [link for link in standing if link.linked_at < work.now() - timedelta(seconds=LEASE_S)]
+    links = [link for link in standing if link.linked_at < work.now() - timedelta(seconds=work.lease_s)]
     side_of_link = ((link, Side.SALESFORCE if link.patient_id.startswith("new:") else Side.HINT) for link in links)
     notices = [look_again(work, side, link.record_id(side)) for link, side in side_of_link]
     await accept(notices)

@@ -25,7 +25,8 @@ from hintd.ports import (
 )
 
 LEASE_S = 30.0
-"""How long a killed worker's links wait.  An exchange that outlives it loses its fence and is done again."""
+"""The default of ``Work.lease_s``: so long a killed worker's links wait.  An exchange that outlives it loses its fence
+and is done again, so it is as long as the slowest remote call may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Work:
     owner: str
     now: Callable[[], datetime]
     call_class: CallClass = CallClass.REAL_TIME
+    lease_s: float = LEASE_S
 
     @property
     def connection(self) -> Connection:

@@ -9,8 +9,8 @@ from importlib.resources import files
 import asyncpg
 import pytest
 
-from hintd.postgres.migrate import MigrationRefused, known_migrations, migrate
 from hintd.ports import StoreDown
+from hintd.postgres.migrate import MigrationRefused, known_migrations, migrate
 
 CATALOG = {
     "columns": """

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: joined by all, stopped by the last, adopted after a kill, never opened by another version."""
+"""The embedded PostgreSQL: joined by all, stopped by the last, adopted after a kill, true to its version."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def postmaster_pid(server: EmbeddedPostgres) -> int:
 async def cannot_connect(server: EmbeddedPostgres) -> bool:
     try:
         await ask(server, "select 1")
-    except OSError:
+    except (OSError, asyncpg.PostgresError):
         return True
     return False
 

@@ -123,6 +123,13 @@ class MemoryLinks:
         ]
         return sorted(found, key=lambda link: link.id)[:limit]
 
+    async def count(self, connection_id: int) -> int:
+        return sum(
+            1
+            for row in self._memory.links.values()
+            if row.link.connection_id == connection_id and row.link.state is not LinkState.UNLINKED
+        )
+
     async def history(self, link_id: int, *, limit: int = 200) -> Sequence[HistoryEntry]:
         entries = enumerate(self._memory.histories.get(link_id, []))
         newest_first = sorted(entries, key=lambda numbered: (numbered[1].at, numbered[0]), reverse=True)

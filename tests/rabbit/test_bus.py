@@ -83,13 +83,13 @@ async def test_attempts_grow_over_retries_and_lost_consumers_alike(amqp_url: str
 
 
 async def test_a_message_that_kills_its_consumers_ends_with_the_dead_letters(amqp_url: str) -> None:
-    async with RabbitBus(amqp_url, delivery_limit=2) as bus:
+    async with RabbitBus(amqp_url, delivery_limit=3) as bus:
         await bus.wait_connected(10)
         await bus.publish(Queue.CHANGES, b"poison", key="k")
         for _ in range(3):
-            async with RabbitBus(amqp_url, delivery_limit=2) as dying:
-                async with dying.consume(Queue.CHANGES, prefetch=1) as deliveries:
-                    assert (await take(deliveries)).body == b"poison"
+            dying = RabbitBus(amqp_url, delivery_limit=3)
+            async with dying, dying.consume(Queue.CHANGES, prefetch=1) as deliveries:
+                assert (await take(deliveries)).body == b"poison"
         async with bus.consume_dead() as dead:
             letter = await take(dead)
             assert letter.body == b"poison"

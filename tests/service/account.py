@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from hintd.core.fields import Book, Field
-from hintd.core.model import Contact, Link, LinkState, Patient, Record, Side, Value
+from hintd.core.model import Link, LinkState, Record, Side, Value
 from hintd.core.normalize import same
 from tests.fakes.hint import MemoryPractice, PatientSaved
 from tests.fakes.memory import Memory
@@ -95,14 +95,10 @@ class Account:
                 entry = Written(self.now(), side, each.name, after.values[each.name], asked)
                 self.written.setdefault(pair, []).append(entry)
                 if asked:
-                    self._note_rewriting(link, each)
                     continue
             if side is Side.SALESFORCE and not asked:
                 self.rewritten.add((link.contact_id, each.name))
             self._edited(link, pair, each, Edit(self.now(), side, after.values[each.name]), before)
-
-    def _note_rewriting(self, link: Link, each: Field) -> None:
-        pass
 
     def _remote_name(self, side: Side, each: Field) -> str:
         if side is Side.SALESFORCE:
@@ -137,6 +133,3 @@ class Account:
 
 def _change(each: Field, before: Record, after: Record) -> str:
     return f"{each.name} {before.values.get(each.name)!r} -> {after.values.get(each.name)!r}"
-
-
-__all__ = ["Account", "Contact", "Edit", "Pair", "Patient", "Written"]

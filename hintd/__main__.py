@@ -1,0 +1,5 @@
+"""``python -m hintd``, the same as ``hintd``."""
+
+from hintd.cli import main
+
+main()

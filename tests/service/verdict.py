@@ -1,0 +1,165 @@
+"""The verdict over a simulated world that has come to rest: what of the rules did not hold, in sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from hintd.core.contact import PATIENT_ID
+from hintd.core.fields import Field
+from hintd.core.model import Contact, Link, LinkState, Patient, Record, Side, Value
+from hintd.core.normalize import same
+from tests.service.account import Edit
+from tests.service.simulation import World
+
+WRITES = frozenset({"write_contact", "upsert_contact", "update_patient", "create_patient"})
+
+
+def judge_world(world: World) -> list[str]:
+    return [
+        *(f"unforeseen: {alarm}" for alarm in world.alarms),
+        *_accounting(world),
+        *_one_record_each(world),
+        *(sentence for link in _standing(world) for sentence in _pair(world, link)),
+        *_write_bound(world),
+    ]
+
+
+def _standing(world: World) -> list[Link]:
+    return [row.link for row in world.memory.links.values() if row.link.state is not LinkState.UNLINKED]
+
+
+# --- every accepted event has one end ---
+
+
+def _accounting(world: World) -> Iterator[str]:
+    ended, accepted = len(world.memory.ledger), world.accepted
+    if ended != accepted:
+        yield f"{accepted} notices were accepted, {ended} have an outcome"
+
+
+# --- one record for one person ---
+
+
+def _one_record_each(world: World) -> Iterator[str]:
+    for partner_id, times in world.account.created.items():
+        if times > 1:
+            yield f"{times} records were created for {partner_id}"
+    holders = Counter(row[PATIENT_ID] for row in world.org.contacts.values() if not row["IsDeleted"] and row[PATIENT_ID])
+    yield from (f"{n} Contacts hold {patient_id}" for patient_id, n in holders.items() if n > 1)
+
+
+# --- both sides of a pair ---
+
+
+def _pair(world: World, link: Link) -> Iterator[str]:
+    patient, contact = world.practice.look(link.patient_id), world.org.look(link.contact_id)
+    name = f"{link.contact_id}/{link.patient_id}"
+    if patient is None or contact is None:
+        gone = "patient" if patient is None else "contact"
+        excused = _parked(world, link)
+        if not excused:
+            yield f"{name} stands although its {gone} is gone"
+        return
+    if link.state is LinkState.LINKING and not _parked(world, link):
+        yield f"{name} is still in the making"
+        return
+    if _parked_whole(world, link):
+        return
+    if contact.synced is not True or contact.patient_id != link.patient_id:
+        yield f"{name}: the Contact says synced={contact.synced} with {contact.patient_id}"
+    if patient.contact_id != link.contact_id and (link.contact_id, link.patient_id) not in world.account.vague:
+        yield f"{name}: the patient says {patient.contact_id}"
+    for field in world.book.fields:
+        yield from (f"{name} {field.name}: {what}" for what in _field(world, link, field, patient, contact))
+    yield from _history(world, link)
+
+
+def _parked(world: World, link: Link) -> bool:
+    open_items = (world.memory.parked[i][1] for i in world.memory.open_items.values())
+    return any(item.contact_id == link.contact_id or item.patient_id == link.patient_id for item in open_items)
+
+
+def _parked_whole(world: World, link: Link) -> bool:
+    items = (world.memory.parked[i][1] for i in world.memory.open_items.values())
+    kinds = {i.kind for i in items if i.contact_id == link.contact_id or i.patient_id == link.patient_id}
+    return bool(kinds - {"held_field"})
+
+
+def _field(world: World, link: Link, field: Field, patient: Patient, contact: Contact) -> Iterator[str]:
+    rules = world.book.rules
+    at_hint, at_salesforce = patient.values.get(field.name), contact.values.get(field.name)
+    excused = field.name in link.held or field.name in link.frozen
+    agree = same(field, at_hint, at_salesforce, rules)
+    if not agree and not excused and not _rests(world, link, field, at_hint, at_salesforce):
+        yield f"Hint has {at_hint!r}, Salesforce has {at_salesforce!r}, base {_base(link, field)}"
+        return
+    pair = (link.contact_id, link.patient_id)
+    if pair in world.account.vague or (link.contact_id, field.name) in world.account.rewritten:
+        return
+    if _hidden(world, field) or field.name in link.frozen:
+        return
+    contest = world.account.contests.get((pair, field.name), [])
+    if contest:
+        yield from _contest(world, link, field, contest, {Side.HINT: at_hint, Side.SALESFORCE: at_salesforce})
+
+
+def _hidden(world: World, field: Field) -> bool:
+    return field.name == "prefix" and world.climate.hides_title
+
+
+def _rests(world: World, link: Link, field: Field, at_hint: Value, at_salesforce: Value) -> bool:
+    """An accepted difference: only where something is known to rewrite what it is given."""
+    rewriter = _hidden(world, field) or (field.name == "middle_name" and world.climate.uppercases)
+    rewriter |= field.name == "gender" or (field.name == "zip" and world.climate.interferes)
+    return rewriter and field.name not in link.hint.seen and field.name not in link.salesforce.seen
+
+
+def _base(link: Link, field: Field) -> str:
+    halves = (link.hint, link.salesforce)
+    return ", ".join(f"{h.values.get(field.name)!r} seen {h.seen.get(field.name)}" for h in halves)
+
+
+def _contest(
+    world: World, link: Link, field: Field, contest: list[Edit], held: dict[Side, Value]
+) -> Iterator[str]:
+    rules = world.book.rules
+    sides = {edit.side for edit in contest}
+    if not field.flows_to(Side.HINT):
+        last = [e for e in contest if e.side is Side.HINT][-1:]
+        if last and not same(field, held[Side.HINT], last[0].value, rules):
+            yield f"the last edit {last[0]} is lost in Hint"
+        return
+    if len(sides) == 1:
+        last_edit = contest[-1]
+        if not same(field, held[last_edit.side], last_edit.value, rules):
+            yield f"LOST: nobody else edited it, but {last_edit} is gone; held: {held}"
+        elif field.name not in link.held and not _rests(world, link, field, None, None):
+            if not same(field, held[last_edit.side.other], last_edit.value, rules):
+                yield f"LOST: {last_edit} did not come over; held: {held}"
+        return
+    if not any(same(field, e.value, held[e.side], rules) for e in contest):
+        yield f"LOST: none of {contest} stands; held: {held}"
+
+
+def _history(world: World, link: Link) -> Iterator[str]:
+    if world.weather.deaths or world.weather.faults:
+        return
+    entries = world.memory.histories.get(link.id, [])
+    for wrote in world.account.written.get((link.contact_id, link.patient_id), []):
+        field = world.book.field(wrote.field)
+        told = any(
+            e.field == wrote.field and same(field, e.new, wrote.value, world.book.rules)
+            for e in entries
+            if e.side is wrote.side
+        )
+        if wrote.asked and not told:
+            yield f"{link.contact_id} {wrote.field}: written without history: {wrote}"
+
+
+def _write_bound(world: World) -> Iterator[str]:
+    writes = sum(call in WRITES for call in world.calls)
+    links = len(world.memory.links)
+    bound = 3 * (world.account.edits + world.weather.faults + world.weather.deaths) + 8 * links + 30 * world.climate.duels
+    if writes > bound:
+        yield f"{writes} writes, more than {bound}"
