@@ -435,6 +435,10 @@ class Log(Protocol):
         """Oldest first, with their ids; ``connection_id`` None: of all connections."""
         ...
 
+    async def forget(self, before: datetime) -> None:
+        """Entries, and the ledger of settled events, older than ``before``."""
+        ...
+
 
 class Cursors(Protocol):
     """Replay cursors and watermarks by name, opaque bytes."""

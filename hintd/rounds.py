@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import structlog
 
@@ -13,6 +14,7 @@ from hintd.service.sweep import sweep_connection, take_up_again
 from hintd.watch import ConnectionWatch
 
 LEASE = "scheduler"
+DAY_S = 86_400.0
 TAKE_UP_EVERY_S = 30.0
 
 log = structlog.get_logger()
@@ -25,6 +27,7 @@ async def schedule(house: House, watch: ConnectionWatch) -> None:
     try:
         while True:
             if await _hold(house):
+                await _forget_old(house, due, clock())
                 for connection in watch.active():
                     await _do_what_is_due(house, watch, connection, due, clock())
             await asyncio.sleep(_lease_s(house) / 4)
@@ -49,6 +52,17 @@ async def _let_go(house: House) -> None:
         await house.stores.leases.let_go(LEASE, owner=house.owner)
     except StoreDown:
         pass
+
+
+async def _forget_old(house: House, due: dict[tuple[int, str], float], at: float) -> None:
+    """Once a day: log entries and settled events older than ``[log] keep_days``."""
+    if due.get((0, "forget"), 0.0) > at:
+        return
+    due[0, "forget"] = at + DAY_S
+    try:
+        await house.stores.log.forget(house.now() - timedelta(days=house.config.log.keep_days))
+    except StoreDown as error:
+        log.info("forgetting_waits", error=str(error))
 
 
 async def _do_what_is_due(

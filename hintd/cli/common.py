@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec
+from typing import Any
 
 import click
 import msgspec
@@ -27,8 +27,6 @@ from hintd.core.salesforce_id import contact_id
 from hintd.ports import BusDown, Connection
 from hintd.rabbit.bus import RabbitBus
 from hintd.telemetry import set_up_logs
-
-P = ParamSpec("P")
 
 _BUS_WAIT_S = 5.0
 
@@ -91,14 +89,14 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return config(as_json(function))
 
 
-def answering(function: Callable[Concatenate[Caller, P], Awaitable[Answer]]) -> Callable[..., None]:
+def answering(function: Callable[..., Awaitable[Answer]]) -> Callable[..., None]:
     """The command that runs ``function``, prints its answer and exits with its code."""
 
     @functools.wraps(function)
-    def command(config_file: Path | None, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> None:
+    def command(config_file: Path | None, as_json: bool, **parameters: Any) -> None:
         caller = Caller(find_config_file(config_file), as_json)
         try:
-            answer = asyncio.run(_awaited(function(caller, *args, **kwargs)))
+            answer = asyncio.run(_awaited(function(caller, **parameters)))
         except (Exception, BaseExceptionGroup) as error:
             fail(error, as_json)
         show(answer, as_json)
@@ -150,7 +148,7 @@ async def wait_for_bus(house: House) -> None:
             pass
 
 
-class ContactId(click.ParamType):
+class ContactId(click.ParamType[str]):
     """15 or 18 characters; 18 are given on."""
 
     name = "id"
@@ -159,18 +157,6 @@ class ContactId(click.ParamType):
         found = contact_id(str(value))
         if found is None:
             self.fail(f"{value!r} is no Contact id: it has 15 or 18 characters and begins with 003", param, ctx)
-        return found
-
-
-class OnOff(click.ParamType):
-    """on/off or true/false."""
-
-    name = "on|off"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bool:
-        found = read_on_off(str(value))
-        if found is None:
-            self.fail(f"{value!r} is none of on, off, true, false", param, ctx)
         return found
 
 

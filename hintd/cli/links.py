@@ -68,11 +68,12 @@ async def search(caller: Caller, name: str, text: str, limit: int) -> Answer:
 async def _standing(house: House, connection: Connection, side: Side, record_id: str) -> Link:
     found = await house.stores.links.find(connection.id, side, record_id)
     if found is None:
-        kind = "Contact" if side is Side.SALESFORCE else "Patient"
+        ids = (record_id, None) if side is Side.SALESFORCE else (None, record_id)
         raise CommandFailed(
-            f"{kind} {record_id} has no link in {connection.name}; why, says: hintd link explain",
+            f"{side.capitalize()}'s record {record_id} has no link in {connection.name}; why, says: hintd link explain",
             kind="not_linked",
-            **{"contact_id" if side is Side.SALESFORCE else "patient_id": record_id},
+            contact_id=ids[0],
+            patient_id=ids[1],
         )
     return found
 
@@ -190,7 +191,7 @@ async def history(caller: Caller, name: str, contact_id: str, limit: int) -> Ans
 @_either
 @answering
 async def explain(caller: Caller, name: str, contact_id: str | None, patient_id: str | None) -> Answer:
-    """Why a record is linked or not: the match as it would be decided now, and what automation asks.  Asks no remote."""
+    """Why a record is linked or not: the match as it would be decided now, and what automation asks."""
     side, record_id = _side_and_id(contact_id, patient_id)
     async with caller.house() as house:
         connection = await find_connection(house, name)

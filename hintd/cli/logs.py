@@ -22,7 +22,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LOOK_EVERY_S = 0.5
 
 
-class Since(click.ParamType):
+class Since(click.ParamType[datetime]):
     """A time, or how long ago: 2026-11-22T10:15:00Z, 30s, 10m, 2h, 7d."""
 
     name = "time"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from hintd.ports import Level, LogEntry, LogFilter
 from hintd.postgres.pool import Database
@@ -19,6 +20,11 @@ where id > $2
     and ($5::text is null or batch_id = $5)
     and ($6::timestamptz is null or at >= $6)
 order by id limit $7
+"""
+
+_FORGET = """
+with forgotten as (delete from event where at < $1)
+delete from log where at < $1
 """
 
 
@@ -46,3 +52,6 @@ class PostgresLog:
             )
             for row in await self._db.rows(_READ, connection_id, *wanted)
         ]
+
+    async def forget(self, before: datetime) -> None:
+        await self._db.run(_FORGET, before)

@@ -32,6 +32,7 @@ ATTEMPT_HEADER = "x-hintd-attempt"
 
 _CONNECT_S = 10.0
 _LONGEST_PAUSE_S = 5.0
+_CANCEL_AGAIN_S = 5.0
 _CLOSE_S = 2.0
 _HEARTBEAT_S = 10  # a connection that went silent is noticed within two of them
 
@@ -89,8 +90,7 @@ class Broker:
 
     async def __aexit__(self, *_: object) -> None:
         if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.wait([self._keeping])
+            await end(self._keeping)
 
     async def wait_up(self) -> AbstractConnection:
         """The open connection, once there is one."""
@@ -206,6 +206,14 @@ async def _close(connection: AbstractConnection) -> None:
     with suppress(*CONNECTION_EXCEPTIONS):
         async with asyncio.timeout(_CLOSE_S):  # a wire that went silent would hold us for the heartbeat's time
             await connection.close()
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel, and again until it takes: before Python 3.12 ``asyncio.wait_for``, through which aiormq makes its calls,
+    swallows a cancellation that comes together with the answer."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_AGAIN_S)
 
 
 def persistent(body: bytes, headers: Mapping[str, Any]) -> aio_pika.Message:

@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
 from hintd.ports import BusDown
-from hintd.rabbit.broker import Broker, bus_down_when_lost
+from hintd.rabbit.broker import Broker, bus_down_when_lost, end
 from hintd.rabbit.delivery import Lane, RabbitDelivery
 
 log = structlog.get_logger(__name__)
@@ -45,8 +45,7 @@ class Consumer:
         """First no more come, then what came and was not handed out goes back."""
         self._leaving = True
         if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.wait([self._keeping])
+            await end(self._keeping)
         if self._current is not None:
             await self._cancel(self._current.channel)
             await self._give_back()

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from hintd.core.contact import query_fields, read_contact
+from hintd.core.errors import RemoteError
 from hintd.core.fields import Book, Field, make_book
 from hintd.core.model import Contact
 from hintd.core.rules import Rules
@@ -17,6 +18,7 @@ from hintd.ports import Call, CallClass, ContactPage, ContactWrite, CountCall
 from hintd.salesforce import accounts, writes
 from hintd.salesforce.auth import TokenSource
 from hintd.salesforce.classify import UnknownField
+from hintd.salesforce.collections import MOST_RECORDS, Change, collection_body, read_results
 from hintd.salesforce.describe import Describer
 from hintd.salesforce.singleflight import SingleFlight
 from hintd.salesforce.transport import Request, Transport
@@ -132,6 +134,18 @@ class SalesforceClient:
             return writes.read_upsert(await self._compose(body, call), lambda raw: _contact(raw, book))
 
         return await self._with_book(upsert)
+
+    async def update_contacts(self, changes: Sequence[Change], call: Call) -> list[ContactWrite | RemoteError]:
+        """Write many Contacts, 200 to a request, each accepted or refused by itself; results in the order given.
+
+        Unconditional, nothing is read back; see ``hintd.salesforce.collections``.
+        """
+        results: list[ContactWrite | RemoteError] = []
+        for start in range(0, len(changes), MOST_RECORDS):
+            some = changes[start : start + MOST_RECORDS]
+            request = Request("PATCH", f"{self._root}/composite/sobjects", body=collection_body(some))
+            results += read_results((await self._transport.send(request, call)).expect(), some)
+        return results
 
     async def _compose(self, body: Mapping[str, Any], call: Call) -> Any:
         return (await self._transport.send(Request("POST", f"{self._root}/composite", body=body), call)).expect()

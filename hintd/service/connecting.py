@@ -280,7 +280,8 @@ class _Adopter:
                 await self._park(contact.id, patient_id, "patient_not_found", "Hint shows no patient of this id.")
 
     async def _park(self, contact_id: str, patient_id: str, cause: str, sentence: str) -> None:
-        message = f"A link that an earlier integration left was not taken over. {sentence} Link them by hand, or dismiss this."
+        what = "A link that an earlier integration left was not taken over."
+        message = f"{what} {sentence} Link them by hand, or dismiss this."
         item = ToPark("adoption", cause, Owner.CLINIC, message, contact_id, patient_id)
         work = self._work
         await work.stores.links.settle(Settlement(work.connection.id, work.now(), park=(item,)))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from hintd.core.contact import PATIENT_ID, SYNC_ERROR, SYNCED
-from hintd.core.model import Contact, LinkState, Notice, Outcome, OutcomeKind, Owner, Side
+from hintd.core.model import Contact, LinkState, Notice, Outcome, OutcomeKind, Owner, Patient, Side
 from hintd.core.plan import follow
 from hintd.ports import Level, ToPark
 from hintd.service.absence import brake
@@ -73,6 +73,8 @@ async def record_merged(exchange: Exchange, side: Side, winner_id: str) -> Outco
             Owner.CLINIC,
             f"{link.record_id(side)} was merged into {winner_id}, and both are linked. Unlink one of the two.",
         )
+    if side is Side.HINT:
+        await _release_patient(exchange)
     exchange.link = follow(link, side, winner_id)
     exchange.tell(Level.ERROR, "merged", f"{link.record_id(side)} was merged into {winner_id}: the link follows it")
     await exchange.read_both()
@@ -93,12 +95,16 @@ async def unlink_contact(exchange: Exchange, why: str | None) -> None:
 
 async def unlink_patient(exchange: Exchange) -> None:
     """Clear the integration attributes of the patient; a patient that is not there is left alone."""
+    exchange.patient = await _release_patient(exchange) or exchange.patient
+    exchange.wrote.add(Side.HINT)
+
+
+async def _release_patient(exchange: Exchange) -> Patient | None:
+    """Hint keeps ``integration_record_id`` unique, so a merged-away patient must not hold what its winner is given."""
     attributes = dict.fromkeys(("integration_record_id", "integration_web_link", "integration_error_message"))
-    patient = await exchange.work.remotes.hint.update_patient(
+    return await exchange.work.remotes.hint.update_patient(
         exchange.link.patient_id, attributes, exchange.work.call("unlink")
     )
-    exchange.patient = patient or exchange.patient
-    exchange.wrote.add(Side.HINT)
 
 
 def _parted(exchange: Exchange, why: str) -> Outcome:

@@ -23,7 +23,7 @@ from hintd.core.model import (
 )
 from hintd.core.normalize import same
 from hintd.core.observe import Newness, Unknown, current, judge, latest, own_fields_differ
-from hintd.ports import Busy, Level, Taken
+from hintd.ports import Busy, Level, LogEntry, Taken
 from hintd.service import newcomers, partings
 from hintd.service.exchange import NEW, Exchange, RecordGone
 from hintd.service.settle import run_and_settle, settle_unlinked
@@ -111,8 +111,14 @@ async def _read_and_run(exchange: Exchange, notice: Notice) -> Outcome:
     read_at = exchange.link.half(notice.side).read_at
     if read_at is not None and notice.accepted_at < read_at:
         return await exchange.run_unfinished(Outcome(OutcomeKind.NO_CHANGE, "coalesced"))
+    before = exchange.link.half(notice.side).seen
     await exchange.read_side(notice.side, "read_doubtful")
-    return await exchange.run()
+    is_news = exchange.link.half(notice.side).seen != before or _is_tampered_with(exchange)
+    return await exchange.run() if is_news else await exchange.run_unfinished(Outcome(OutcomeKind.NO_CHANGE, "equal"))
+
+
+def _is_tampered_with(exchange: Exchange) -> bool:
+    return exchange.contact is not None and own_fields_differ(exchange.link, exchange.contact)
 
 
 async def read_both_and_run(exchange: Exchange, notice: Notice | None = None) -> Outcome:
@@ -158,7 +164,16 @@ async def _react_unlinked(work: Work, notice: Notice) -> Outcome:
         return await partings.offer_again(work, notice, record)
     earlier = None if record.whole else await work.stores.index.get(work.connection.id, Side.SALESFORCE, record.id)
     row = index_row(record, earlier)
-    return await settle_unlinked(work, notice, Outcome(OutcomeKind.IGNORED, "not_linked"), row=row)
+    log = _tell_false_claim(work, record)
+    return await settle_unlinked(work, notice, Outcome(OutcomeKind.IGNORED, "not_linked"), row=row, log=log)
+
+
+def _tell_false_claim(work: Work, contact: Contact) -> tuple[LogEntry, ...]:
+    """Link fields that somebody filled in on an unlinked Contact are left alone, and never taken for a link (rule 11)."""
+    if not (contact.synced or contact.patient_id):
+        return ()
+    sentence = "Synced to Hint or the Hint Patient Id was edited, but the Contact is not linked; nothing was changed"
+    return (work.entry(Level.ERROR, "own_fields_edited", sentence, contact_id=contact.id),)
 
 
 async def _record_or_read(work: Work, notice: Notice) -> Record | None:

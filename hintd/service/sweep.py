@@ -143,9 +143,11 @@ def look_again(work: Work, side: Side, record_id: str) -> Notice:
 
 
 async def take_up_again(work: Work, accept: AcceptAll) -> int:
-    """Links whose first exchange was left half-way, longer ago than a lease lasts: their number."""
+    """Links whose first exchange was left half-way, longer ago than a lease lasts: their number.  One that a remote
+    refused waits for a change or a person."""
     standing = await work.stores.links.all(work.connection.id, state=LinkState.LINKING)
-    links = [link for link in standing if link.linked_at < work.now() - timedelta(seconds=work.lease_s)]
+    long_ago = work.now() - timedelta(seconds=work.lease_s)
+    links = [link for link in standing if link.linked_at < long_ago and link.reported is None]
     side_of_link = ((link, Side.SALESFORCE if link.patient_id.startswith("new:") else Side.HINT) for link in links)
     notices = [look_again(work, side, link.record_id(side)) for link, side in side_of_link]
     await accept(notices)

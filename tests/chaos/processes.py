@@ -53,14 +53,14 @@ class Process:
         running.send_signal(how)
         return await asyncio.wait_for(running.wait(), _STOP_S)
 
-    async def first_line(self) -> Any:
-        """The JSON document that the process begins with."""
+    async def first_document(self) -> Any:
+        """The JSON object that the process begins with."""
         running = self._standing()
         assert running.stdout is not None
-        line = await asyncio.wait_for(running.stdout.readline(), _READY_S)
-        if not line:
-            raise Ended(f"{self.name} ended at its start:\n{self.log_tail()}")
-        return json.loads(line)
+        try:
+            return json.loads(await asyncio.wait_for(running.stdout.readuntil(b"\n}\n"), _READY_S))
+        except asyncio.IncompleteReadError:
+            raise Ended(f"{self.name} ended at its start:\n{self.log_tail()}") from None
 
     def check(self) -> None:
         """Raises Ended when it is not running any more."""

@@ -22,10 +22,15 @@ async def edit_and_kill(world: World, fleet: list[Hintd], edits: Edits, *, count
     for number, edit in enumerate(edits.plan(count)):
         await world.clinic.make(edit)
         if number in victims:
-            for process in fleet:
-                await process.wait_ready(world.session)
+            await all_ready(world, fleet)
             await victims[number].kill()
             await victims[number].start()
+    await all_ready(world, fleet)
+
+
+async def all_ready(world: World, fleet: list[Hintd]) -> None:
+    for process in fleet:
+        await process.wait_ready(world.session)
 
 
 def fleet_of(world: World) -> list[Hintd]:
@@ -47,8 +52,7 @@ async def everything_arrives(world: World, *, seed: int, count: int, each: int) 
     async with ending(*fleet):
         for process in fleet:
             await process.start()
-        for process in fleet:
-            await process.wait_ready(world.session)
+        await all_ready(world, fleet)
         await edit_and_kill(world, fleet, edits, count=count, kills=kills)
         await judge(world, edits, fleet)
         assert set((await stop_all(fleet)).values()) == {0}

@@ -90,7 +90,7 @@ async def open_world(directory: Path, *, dsn: str, dsn_of_hintd: str = "", bus_u
         await stack.enter_async_context(ending(sandbox))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         await sandbox.start()
-        where = await sandbox.first_line()
+        where = await sandbox.first_document()
         clinic = Clinic(session, where["url"], where["grpc_address"])
         await clinic.ask(
             "POST",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -215,6 +216,14 @@ async def test_the_log_is_filtered_and_read_on_from_an_id(stores: Stores) -> Non
     assert await read(None, since=later(1)) == ["two", "three"]
     (first_id, _), *_ = await stores.log.read(None, LogFilter(limit=1))
     assert await read(None, after_id=first_id, limit=1) == ["two"]
+
+
+async def test_old_log_entries_and_settled_events_are_forgotten(stores: Stores) -> None:
+    await stores.log.write(1, [LogEntry(NOW - timedelta(days=9), Level.DEBUG, "old", "old")])
+    await stores.log.write(1, [LogEntry(NOW, Level.DEBUG, "new", "new")])
+    await stores.log.forget(NOW - timedelta(days=1))
+    assert [entry.what for _, entry in await stores.log.read(1, LogFilter())] == ["new"]
+
 
 
 async def test_a_cursor_is_what_was_saved_last(stores: Stores) -> None:

@@ -257,6 +257,9 @@ class MemoryLog:
         ]
         return found[: only.limit]
 
+    async def forget(self, before: datetime) -> None:
+        self._memory.log[:] = [(whose, entry) for whose, entry in self._memory.log if entry.at >= before]
+
 
 class MemoryCursors:
     def __init__(self, memory: Memory) -> None:

@@ -46,6 +46,7 @@ from tests.service.weather import Exposed, Killed, Life, Weather
 
 OVERLAP_S = 300.0
 STORM_EDITS = (8, 22)
+LEASE_S = 30.0
 PATIENCE_S = 4 * 3600.0
 """How long the calm may take; a refused webhook alone costs an hour."""
 
@@ -446,6 +447,7 @@ class World:
     async def come_to_rest(self) -> None:
         """Everything is delivered; sweeps until one finds no news."""
         await self._wait_until_idle()
+        await asyncio.sleep(LEASE_S + 5.0)
         for _ in range(6):
             before = self.accepted
             await self._try_sweep(Life("calm"))

@@ -36,6 +36,8 @@ DEADLINE_S = 15.0
 LOOK_AGAIN_S = 0.01
 PRACTICE = "main"
 
+Fields = Mapping[str, Any]
+NONE: Fields = {}
 T = TypeVar("T")
 _numbers = itertools.count(1)
 
@@ -189,15 +191,25 @@ class World:
     async def new_contact(self, **fields: Any) -> str:
         return str((await self.remote.send("POST", "/contacts", fields))["Id"])
 
-    async def strangers(self, patient: Mapping[str, Any] | None = None, contact: Mapping[str, Any] | None = None) -> Pair:
-        """A patient and a Contact of the same new person, not linked."""
-        first, last = "Test", f"Person {letters(next(_numbers))}"
-        born = "1980-02-03"
-        patient_id = await self.new_patient(**({"first_name": first, "last_name": last, "dob": born} | dict(patient or {})))
-        names = {"FirstName": first, "LastName": last, "Birthdate": born}
-        return Pair(self, patient_id, await self.new_contact(**(names | dict(contact or {}))))
+    async def lone_contact(self, **fields: Any) -> Pair:
+        """A Contact of a new person, whose patient is still to come (``patient_of``); hintd knows of it."""
+        contact_id = await self.new_contact(**(_as_contact(someone()) | fields))
+        await self.rest()
+        return Pair(self, "", contact_id)
 
-    async def pair(self, patient: Mapping[str, Any] | None = None, contact: Mapping[str, Any] | None = None) -> Pair:
+    async def patient_of(self, pair: Pair, **fields: Any) -> None:
+        """The patient for a lone Contact."""
+        contact = await pair.contact()
+        person = {"first_name": contact["FirstName"], "last_name": contact["LastName"], "dob": contact["Birthdate"]}
+        pair.patient_id = await self.new_patient(**(person | fields))
+
+    async def strangers(self, patient: Fields = NONE, contact: Fields = NONE) -> Pair:
+        """A patient and a Contact of the same new person, not linked."""
+        person = someone()
+        patient_id = await self.new_patient(**(person | dict(patient)))
+        return Pair(self, patient_id, await self.new_contact(**(_as_contact(person) | dict(contact))))
+
+    async def pair(self, patient: Fields = NONE, contact: Fields = NONE) -> Pair:
         """A linked pair at rest, with the call counters at zero."""
         pair = await self.strangers(patient, contact)
         await link_by_person(await self.work(), pair.contact_id, pair.patient_id, person="tester")
@@ -244,6 +256,11 @@ class World:
             counts[outcome] += count
         return counts
 
+    async def reasons(self) -> Counter[str]:
+        """Settled events of the ledger by reason."""
+        rows = await self.house.database.rows("select reason, count(*) as events from event group by reason")
+        return Counter({row["reason"]: row["events"] for row in rows})
+
     async def metrics(self) -> dict[str, float]:
         """Samples of ``/metrics`` by name with labels, as the text format writes them."""
         async with self.remote.session.get(f"{self.operator_url}/metrics") as got:
@@ -272,6 +289,15 @@ class World:
         seen = int.from_bytes(cursor[:8], "big") if cursor else 0
         topic = self.sandbox.salesforce.topic
         return not topic.after(seen, 1) and await self.waiting() == 0
+
+
+def someone() -> dict[str, Any]:
+    """A person whom nobody has seen before, in Hint's words."""
+    return {"first_name": "Test", "last_name": f"Person {letters(next(_numbers))}", "dob": "1980-02-03"}
+
+
+def _as_contact(person: Fields) -> dict[str, Any]:
+    return {"FirstName": person["first_name"], "LastName": person["last_name"], "Birthdate": person["dob"]}
 
 
 def letters(number: int) -> str:
