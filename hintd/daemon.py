@@ -162,7 +162,7 @@ class Daemon:
         return make_public_app(intake, unready=self._problems)
 
     def _count_receipt(self, receipt: Receipt) -> None:
-        self._house.metrics.webhooks.labels(receipt.value).inc()
+        self._house.metrics.webhook_answered(receipt.value)
 
     def _problems(self) -> Mapping[str, str]:
         """Which parts are not ready, and why."""

@@ -342,6 +342,11 @@ class Links(Protocol):
         """A new link in state LINKING under our lease.  Raises AlreadyLinked."""
         ...
 
+    async def remember(self, link: Link, fence: int) -> None:
+        """Store what is known of the link and keep the lease: right before a remote write, so that the write is known
+        for our own after a crash.  Its records and state stay as they were.  Raises FenceLost."""
+        ...
+
     async def settle(self, settlement: Settlement) -> None:
         """Store it all or nothing.  Raises FenceLost, and AlreadyLinked when the link was moved to a record that has
         one.  Settling a notice id a second time stores nothing, and gives the lease back."""

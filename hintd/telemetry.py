@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
+from functools import cache
 from typing import Any
 
 import structlog
@@ -111,11 +112,17 @@ class Metrics:
         self.waiting = Gauge("hintd_waiting", "Messages that wait or are in hand", ["queue"], registry=self.registry)
         self.parked = Gauge("hintd_parked", "Open parked items", ["kind"], registry=self.registry)
 
+        self._accepted = cache(self.accepted.labels)  # once per event: ``labels`` takes longer than counting
+        self._webhooks = cache(self.webhooks.labels)
+
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
 
     def event_accepted(self, source: str) -> None:
-        self.accepted.labels(source).inc()
+        self._accepted(source).inc()
+
+    def webhook_answered(self, result: str) -> None:
+        self._webhooks(result).inc()
 
     def event_settled(self, notice: Notice, outcome: Outcome, lag_s: float) -> None:
         self.events.labels(notice.source.value, outcome.kind.value).inc()

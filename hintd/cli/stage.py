@@ -119,21 +119,21 @@ class Stage:
         made = (await self.control("GET", "/calls"))["salesforce"]["by"]
         return any(name.startswith("Subscribe") for name in made)
 
-    async def metrics(self) -> Mapping[tuple[str, tuple[str, ...]], float]:
+    async def metrics(self) -> Mapping[tuple[str, frozenset[str]], float]:
         """hintd's metrics by name and label values."""
         async with self._session.get(f"{self.places.url(self.places.operator)}/metrics") as got:
             text = await got.text()
         return {
-            (sample.name, tuple(sample.labels.values())): sample.value
+            (sample.name, frozenset(sample.labels.values())): sample.value
             for family in text_string_to_metric_families(text)
             for sample in family.samples
         }
 
     async def settled(self, source: str, outcome: str) -> float:
-        return (await self.metrics()).get(("hintd_events_total", (source, outcome)), 0.0)
+        return (await self.metrics()).get(("hintd_events_total", frozenset((source, outcome))), 0.0)
 
     async def is_at_rest(self) -> bool:
-        return (await self.metrics()).get(("hintd_waiting", ("changes",))) == 0.0
+        return (await self.metrics()).get(("hintd_waiting", frozenset({"changes"}))) == 0.0
 
     async def is_ready(self) -> bool:
         async with self._session.get(f"{self.places.url(self.places.operator)}/readyz") as got:

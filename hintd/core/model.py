@@ -124,7 +124,7 @@ class Half:
     whole_stamp: datetime | None = None
     read_at: datetime | None = None
     seen: Mapping[str, Seen] = field(default_factory=dict)
-    sent: Mapping[str, Sent] = field(default_factory=dict)
+    sent: Mapping[str, tuple[Sent, ...]] = field(default_factory=dict)  # oldest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +137,9 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Overwrote:
-    """hintd wrote a field to Hint, which has no conditional writes: an edit stamped after ``known_until`` and before the
-    write's own stamp ``until``, whose event comes late, was overwritten unseen.  ``replaced`` is what Hint was believed
-    to hold; ``won_at`` the winner's stamp, None where the field was only written along with another."""
+    """hintd wrote a field to Hint, which has no conditional writes: an edit stamped after ``known_until`` and before
+    the write's own stamp ``until``, whose event comes late, was overwritten unseen.  ``replaced`` is what Hint was
+    believed to hold; ``won_at`` the winner's stamp, None where the field was only written along with another."""
 
     known_until: datetime | None
     replaced: Value
@@ -252,7 +252,8 @@ class HistoryEntry:
 
     Causes: ``linked``, ``filled``, ``changed_in_hint``, ``changed_in_salesforce``, ``conflict_hint_won``,
     ``conflict_salesforce_won``, ``conflict_lost`` (``old`` is the value that was given up), ``reverted``, ``agreed``
-    (both sides were changed to the same value), ``restored``, ``adopted``.
+    (both sides were changed to the same value), ``demanded`` (another field could not be written without it),
+    ``moved_up`` (the second line of a street whose first is blank), ``restored``, ``adopted``.
     """
 
     at: datetime

@@ -111,18 +111,28 @@ def take_in(link: Link, record: Record, book: Book, *, read_at: datetime | None 
         whole_stamp=latest(half.whole_stamp, record.stamp) if is_whole else half.whole_stamp,
         read_at=latest(half.read_at, read_at),
     )
+    if side is Side.HINT:
+        link = _close_windows(link, record.stamp)
     return with_half(replace(link, owed=owed), side, taken)
+
+
+def _close_windows(link: Link, stamp: datetime) -> Link:
+    """A write to Hint whose answer was lost happened before the state that is known now, or not at all."""
+    closed = {n: o if o.until is not None else replace(o, until=stamp) for n, o in link.overwrote.items()}
+    return replace(link, overwrote=closed)
 
 
 def _recognise_own_writes(link: Link, record: Record, book: Book) -> Link:
     """A value that was sent without an answer and shows up now is at rest, as if the answer had come."""
     side = side_of(record)
     for field in book.fields:
-        sent = link.half(side).sent.get(field.name)
-        if sent is None or field.name not in record.values:
+        sent = link.half(side).sent.get(field.name, ())
+        if not sent or field.name not in record.values:
             continue
-        if same(field, record.values[field.name], sent.value, book.rules):
-            link = _landed(link, field, sent, record, book)
+        shown = record.values[field.name]
+        landed = next((each for each in reversed(sent) if same(field, shown, each.value, book.rules)), None)
+        if landed is not None:
+            link = _landed(link, field, landed, record, book)
         elif _is_newest_whole(link.half(side), record):
             link = not_sent(link, side, [field.name])
     return link

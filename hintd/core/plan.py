@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from hintd.core.fields import Book, Field
+from hintd.core.fields import Book, Field, Kind
 from hintd.core.merge import Decision, Step, merge_field
 from hintd.core.model import (
     Contact,
@@ -115,7 +115,9 @@ def sending(link: Link, side: Side, decisions: Sequence[Decision], beside: Colle
     """The link as it has to be stored if no answer comes to the write of ``decisions``.  ``beside``: the fields that
     have to be written along with them."""
     half = link.half(side)
-    sent = {d.field.name: Sent(d.value, d.replaced, d.cause) for d in decisions}
+    sent = {
+        d.field.name: (*half.sent.get(d.field.name, ())[-2:], Sent(d.value, d.replaced, d.cause)) for d in decisions
+    }
     link = with_half(link, side, replace(half, sent={**half.sent, **sent}))
     return _remember_overwritten(link, decisions, beside) if side is Side.HINT else link
 
@@ -124,10 +126,40 @@ def landings(before: Link, after: Link, side: Side, at: datetime) -> tuple[Histo
     """History of the writes whose answer was lost and whose effect shows now."""
     still = after.half(side)
     return tuple(
-        HistoryEntry(at, name, side, sent.replaced, still.values[name], sent.cause)
+        HistoryEntry(at, name, side, sent[-1].replaced, still.values[name], sent[-1].cause)
         for name, sent in before.half(side).sent.items()
-        if name not in still.sent and name not in still.seen and still.values.get(name) != sent.replaced
+        if name not in still.sent and name not in still.seen and still.values.get(name) != sent[-1].replaced
     )
+
+
+def refused(link: Link, side: Side, decisions: Sequence[Decision]) -> Link:
+    """The link after an answer that says that nothing was written: what was sent before stays unanswered."""
+    half = link.half(side)
+    names = {d.field.name for d in decisions}
+    sent = {name: each[:-1] if name in names else each for name, each in half.sent.items()}
+    return with_half(link, side, replace(half, sent={name: each for name, each in sent.items() if each}))
+
+
+def straighten(link: Link, book: Book) -> Link:
+    """A street cannot begin with a blank line, so a second line that would be left alone becomes the first, on both
+    sides: else it would stand in a place of its own on each."""
+    lines = [field for field in book.fields if field.kind is Kind.LINE]
+    if len(lines) != 2 or lines[0].salesforce != lines[1].salesforce or any(line.name in link.owed for line in lines):
+        return link
+    first, second = (_outcome(line, link, book.rules) for line in lines)
+    decided = any(merge_field(line, link, book.rules, preferred_side(link)) for line in lines)
+    if not decided or first or not second or any(line.name in link.frozen for line in lines):
+        return link
+    return owe(owe(link, lines[0].name, second, "moved_up"), lines[1].name, None, "moved_up")
+
+
+def _outcome(field: Field, link: Link, rules: Rules) -> Value:
+    """What the field will hold when the decision about it, if any, is carried out."""
+    decision = merge_field(field, link, rules, preferred_side(link))
+    if decision is not None and decision.step is not Step.LEFT:
+        return decision.value
+    known = current(link.salesforce, field.name)
+    return None if isinstance(known, Unknown) else known
 
 
 def _with_step(decisions: Iterable[Decision], step: Step) -> tuple[Decision, ...]:
@@ -206,10 +238,12 @@ def written(
         link = _paid(rest(link, name), name, side)
         if decision.cause not in ("linked", "filled"):
             link = _count_turn(link, name, Turn(at, side), book.rules)
-    link = take_in(link, after, book)
-    for name in also:
-        if name not in news_before:
-            link = rest(link, name)
+    before, link = link.half(side), take_in(link, after, book)
+    for name in sorted(set(also) - news_before):
+        stood, stands = current(before, name), current(link.half(side), name)
+        if not isinstance(stood, Unknown) and not isinstance(stands, Unknown) and stands != stood:
+            history.append(HistoryEntry(at, name, side, stood, stands, "demanded"))
+        link = rest(link, name)
     return link, tuple(history)
 
 

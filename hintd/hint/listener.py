@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from uuid import uuid4
+from secrets import token_hex
 
 import msgspec
 import structlog
@@ -67,7 +67,7 @@ class Intake:
     max_body_bytes: int
     body_timeout_s: float = 10.0  # as long as Hint waits; nobody may hold a connection open for longer
     on_integration: Callable[[str, str], None] | None = None
-    new_id: Callable[[], str] = lambda: uuid4().hex
+    new_id: Callable[[], str] = lambda: token_hex(16)
 
 
 def make_public_app(

@@ -55,6 +55,10 @@ where connection_id = $1 and state <> 'unlinked' and (contact_id = $2 or patient
 order by id limit 1
 """
 
+_REMEMBER = """
+update link set base = $4 where connection_id = $1 and id = $2 and fence = $3 and lease_owner is not null returning id
+"""
+
 _GIVE_BACK = """
 update link set lease_owner = null, lease_until = null where connection_id = $1 and id = $2 and fence = $3
 """
@@ -117,6 +121,11 @@ class PostgresLinks:
             if row is None:
                 await self._refuse_second_link(link)
         return Taken(self._link(row), row["fence"])
+
+    async def remember(self, link: Link, fence: int) -> None:
+        base = self._seal(encode(link))
+        if await self._db.row(_REMEMBER, link.connection_id, link.id, fence, base) is None:
+            raise FenceLost(f"the lease of link {link.id} was lost")
 
     async def settle(self, settlement: Settlement) -> None:
         try:

@@ -21,6 +21,7 @@ GONE = (
     OSError,  # refused, reset, no such socket, timed out
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,  # the connection or the pool was closed under us
+    asyncpg.InternalClientError,  # the server's last word was read, but not yet that it closed the connection
     asyncpg.OperatorInterventionError,  # shutting down, starting up, cancelled by an administrator
     asyncpg.InsufficientResourcesError,  # too many connections, disk full
     asyncpg.TransactionRollbackError,  # deadlock, serialization: undone as a whole
@@ -33,6 +34,8 @@ def naming_the_loss() -> Iterator[None]:
     try:
         yield
     except GONE as error:
+        if isinstance(error, ValueError):  # asyncpg's word for an argument that does not fit: no loss, and no use again
+            raise
         raise StoreDown(f"Postgres did not answer ({type(error).__name__})") from error
 
 
@@ -76,8 +79,10 @@ class Database:
                 try:
                     yield lost
                 finally:
+                    # Not UNLISTEN: on a wire gone silent it would wait for its timeout, and raise in place of a
+                    # cancellation.
                     connection.remove_termination_listener(on_termination)
-                    await connection.remove_listener(channel, on_notification)
+                    connection.terminate()
 
 
 async def _leave_as_it_is(_connection: object) -> None:

@@ -18,7 +18,7 @@ async def find_stream_trouble(pubsub: PubSub, *, timeout_s: float = 10.0) -> tup
     metadata = call_metadata(await pubsub.token())
     async with open_channel(pubsub.address, tls=pubsub.tls) as channel:
         try:
-            topic: Any = await PubSubStub(channel).GetTopic(  # type: ignore[no-untyped-call]
+            topic: Any = await PubSubStub(channel).GetTopic(
                 TopicRequest(topic_name=pubsub.topic), metadata=metadata, timeout=timeout_s
             )
         except grpc.aio.AioRpcError as error:

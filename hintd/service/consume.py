@@ -22,7 +22,8 @@ from hintd.service.envelope import BadEnvelope, Seal, unpack_notice
 from hintd.service.react import LinkBusy
 
 BUSY_WAIT_S = 0.2
-PAUSED_WAIT_S = 30.0
+PAUSED_WAIT_S = 10.0
+MISCONFIGURED_WAIT_S = 30.0
 POISON_ATTEMPTS = 12
 """After so many failures that nothing foresaw, a change is parked instead of being tried for ever."""
 
@@ -118,7 +119,7 @@ class Consumer:
     def _wait(self, notice: Notice, error: RemoteError) -> float:
         at_least_s = (error.after_s or 0.0) if isinstance(error, Retryable) else 0.0
         if isinstance(error, Misconfigured):
-            at_least_s = PAUSED_WAIT_S
+            at_least_s = MISCONFIGURED_WAIT_S
         wait_s = backoff_s(notice.attempt, self.chance(), at_least_s=at_least_s)
         log.info("change_waits", **_ids(notice), error=str(error), wait_s=round(wait_s, 2), attempt=notice.attempt)
         return wait_s

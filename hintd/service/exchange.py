@@ -30,7 +30,7 @@ from hintd.core.model import (
     Value,
 )
 from hintd.core.normalize import same
-from hintd.core.observe import Unknown, current, not_sent, take_in
+from hintd.core.observe import Unknown, current, take_in
 from hintd.core.patient import render_patient
 from hintd.core.plan import (
     Plan,
@@ -42,7 +42,9 @@ from hintd.core.plan import (
     landings,
     make_plan,
     owe,
+    refused,
     sending,
+    straighten,
     written,
 )
 from hintd.ports import ContactWrite, Level, LogEntry, ToPark, WriteResult
@@ -74,6 +76,7 @@ class Exchange:
 
     work: Work
     link: Link
+    fence: int
     contact: Contact | None = None
     patient: Patient | None = None
     history: list[HistoryEntry] = field(default_factory=list)
@@ -137,6 +140,7 @@ class Exchange:
 
     async def _step(self) -> bool | Outcome:
         """One write or read, if any is needed: was there one?  An outcome when a refusal ends the exchange."""
+        self.link = straighten(self.link, self.work.book)
         plan = make_plan(self.link, self.work.book)
         self.link, agreed = agree(self.link, plan.agreed, self.work.now())
         self.history += agreed
@@ -168,7 +172,7 @@ class Exchange:
             return False
         beside = self._beside(Side.SALESFORCE, todo, rendered.fields)
         fields = {**rendered.fields, **own, **self._contact_stamps()}
-        self.link = sending(self.link, Side.SALESFORCE, todo, beside)
+        await self._remember(sending(self.link, Side.SALESFORCE, todo, beside))
         self.read.discard(Side.HINT)
         answer = await self._send_contact(fields)
         if answer.result is WriteResult.GONE:
@@ -176,6 +180,7 @@ class Exchange:
         if answer.result is WriteResult.REFUSED and answer.refusal is not None:
             return await self._refused(Side.SALESFORCE, answer.refusal, todo)
         if answer.result is WriteResult.STALE:
+            self.link = refused(self.link, Side.SALESFORCE, todo)
             self._take_stale(answer)
         else:
             self._take_written_contact(answer, todo, beside)
@@ -283,7 +288,7 @@ class Exchange:
             return False
         beside = self._beside(Side.HINT, todo, rendered.fields)
         attributes = {**rendered.fields, **own, **self._patient_message()}
-        self.link = sending(self.link, Side.HINT, todo, beside)
+        await self._remember(sending(self.link, Side.HINT, todo, beside))
         try:
             patient = await self._send_patient(attributes)
         except Refused as refused:
@@ -334,6 +339,12 @@ class Exchange:
 
     # --- both ---
 
+    async def _remember(self, link: Link) -> None:
+        """Before a write it is stored what will be sent: when the answer is lost, or this process dies, hintd's own
+        value must not come back as somebody's edit and win over a real one.  A lost lease stops the write."""
+        self.link = link
+        await self.work.stores.links.remember(link, self.fence)
+
     def _rest_on(self, after: Record, todo: Sequence[Decision], beside: Collection[str]) -> None:
         if isinstance(after, Patient):
             self.patient = after
@@ -346,7 +357,7 @@ class Exchange:
         """The named fields are held, all of them where none is named; what is left to write is written.  A record that
         cannot be made, or not even be marked as linked, ends the exchange."""
         self.told[side] = self.link.reported
-        self.link = not_sent(self.link, side, [d.field.name for d in todo])
+        self.link = refused(self.link, side, todo)
         self.park.append(self._parked(f"refused_by_{side}", refusal))
         if todo and not self.link.record_id(side).startswith(NEW):
             blamed = self._blamed(side, refusal, todo) or {d.field.name for d in todo}

@@ -26,6 +26,18 @@ def links_new_patients(connection: Connection) -> bool:
 
 async def react_to_patient(work: Work, notice: Notice, patient: Patient) -> Outcome:
     """Settle a notice about a patient without a link."""
+    outcome = await _judge_newcomer(work, notice, patient)
+    if outcome is not None:
+        return outcome
+    # an event shows what was: before anything is linked or made, the patient is read, as it may have gone since
+    now = await work.remotes.hint.get_patient(patient.id, work.call("read_newcomer"))
+    if now is None:
+        return await settle_unlinked(work, notice, Outcome(OutcomeKind.IGNORED, "not_found"))
+    return await _judge_newcomer(work, notice, now) or await _link_newcomer(work, notice, now)
+
+
+async def _judge_newcomer(work: Work, notice: Notice, patient: Patient) -> Outcome | None:
+    """The outcome, where it is not to be linked; None where it is."""
     row = index_row(patient)
     assert row is not None, "a patient is always read whole"
     why_not = await _why_not(work, patient)
@@ -33,13 +45,24 @@ async def react_to_patient(work: Work, notice: Notice, patient: Patient) -> Outc
         return await settle_unlinked(work, notice, Outcome(OutcomeKind.IGNORED, why_not), row=row)
     await work.stores.index.put(work.connection.id, [row])
     decision = await match_record(work.stores.index, work.connection.id, row)
-    if decision.match is Match.ONE and decision.record_id is not None:
-        return await _link_with(work, notice, patient, decision.record_id)
+    if decision.match is Match.ONE or (decision.match is Match.NONE and creates_contacts(work.connection)):
+        return None
     if decision.match is Match.NONE:
-        if creates_contacts(work.connection):
-            return await _create_contact(work, notice, patient)
         return await settle_unlinked(work, notice, Outcome(OutcomeKind.IGNORED, "no_match"), row=row)
     return await _park(work, notice, decision, row)
+
+
+async def _link_newcomer(work: Work, notice: Notice, patient: Patient) -> Outcome:
+    row = index_row(patient)
+    assert row is not None, "a patient is always read whole"
+    decision = await match_record(work.stores.index, work.connection.id, row)
+    match decision.match, decision.record_id:
+        case Match.ONE, str(contact_id):
+            return await _link_with(work, notice, patient, contact_id)
+        case Match.NONE, _:
+            return await _create_contact(work, notice, patient)
+        case _:
+            return await _park(work, notice, decision, row)
 
 
 async def _why_not(work: Work, patient: Patient) -> str | None:

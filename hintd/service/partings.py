@@ -60,6 +60,7 @@ async def contact_gone(exchange: Exchange) -> Outcome:
     if (braked := await _braked(exchange, Side.SALESFORCE)) is not None:
         return braked
     await unlink_patient(exchange)
+    exchange.parted = (exchange.link.contact_id, exchange.link.patient_id)  # a deleted Contact is not made anew
     return _parted(exchange, "contact_deleted")
 
 

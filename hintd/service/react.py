@@ -190,13 +190,14 @@ async def _record_or_read(work: Work, notice: Notice) -> Record | None:
 
 
 async def _wait_for_a_link_in_the_making(work: Work, record: Record) -> None:
-    """Our own creation of a record is announced before its link is stored: the event waits for it."""
+    """Our own creation of a record is announced before its link is stored: the event waits for it, unless the creation
+    was refused."""
     partner = record.contact_id if isinstance(record, Patient) else record.patient_id
     if partner is None:
         return
     side = Side.SALESFORCE if isinstance(record, Patient) else Side.HINT
     link = await work.stores.links.find(work.connection.id, side, partner)
-    if link is not None and link.record_id(side.other).startswith(NEW):
+    if link is not None and link.record_id(side.other).startswith(NEW) and link.reported is None:
         raise LinkBusy(link.id)
 
 

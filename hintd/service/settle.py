@@ -20,7 +20,7 @@ Part = Callable[[Exchange], Awaitable[Outcome]]
 async def run_and_settle(work: Work, taken: Taken, notice: Notice | None, part: Part) -> Outcome:
     """Run ``part`` on the link and settle.  When a remote stops it half-way, what was done until then is stored, the
     notice stays unsettled, and the remote's error goes on to the caller."""
-    exchange = Exchange(work, taken.link)
+    exchange = Exchange(work, taken.link, taken.fence)
     try:
         outcome = await part(exchange)
     except RemoteError:

@@ -105,12 +105,17 @@ async def _is_news(work: Work, side: Side, record: Record) -> bool:
     if link is None:
         row = await work.stores.index.get(work.connection.id, side, record.id)
         return row is None or row.stamp < record.stamp
-    if link.state is LinkState.LINKING or own_fields_differ(link, record) or getattr(record, "deleted", False):
+    if link.state is LinkState.LINKING or own_fields_differ(link, record) or _is_gone(record):
         return True
     known = link.half(side).whole_stamp
     if known is None or known < record.stamp or has_unfinished(link, work.book):
         return True
     return judge(link, record, work.book) is Newness.DOUBTFUL  # another edit within the second that is known
+
+
+def _is_gone(record: Record) -> bool:
+    """Deleted or merged away, which an answer to a write may have shown already without anyone acting on it."""
+    return record.merged_into is not None if isinstance(record, Patient) else record.deleted
 
 
 def _notice(work: Work, side: Side, record: Record) -> Notice:

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from tests.bench import accept
+from tests.bench import accept, calls, latency, memory
 from tests.bench.figures import Figure, table
 from tests.bench.servers import Servers, open_servers
 from tests.services import NoServer
@@ -23,6 +23,9 @@ from tests.services import NoServer
 Measure = Callable[..., AsyncIterator[Figure]]
 PARTS: dict[str, Measure] = {
     "accept": accept.measure,
+    "latency": latency.measure,
+    "calls": calls.measure,
+    "memory": memory.measure,
 }
 
 
@@ -38,7 +41,7 @@ async def measure(parts: list[str], servers: Servers, *, quick: bool) -> list[Fi
 async def bench(arguments: argparse.Namespace) -> None:
     logs = Path(tempfile.mkdtemp(prefix="hintd-bench-"))
     parts = arguments.only or list(PARTS)
-    async with open_servers(logs, with_rabbit="accept" in parts) as servers:
+    async with open_servers(logs, with_rabbit=bool({"accept", "latency"} & set(parts))) as servers:
         machine = await servers.machine()
         figures = await measure(parts, servers, quick=arguments.quick)
     if arguments.json:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 
-from tests.bench.processes import Child, ChildFailed, bench_child, program
+from tests.bench.processes import Child, ChildFailed, program
 from tests.bench.servers import Servers
 from tests.bench.webhook import SECRET
 from tests.private_rabbit import free_port
@@ -24,6 +28,20 @@ class Daemon:
     child: Child
     port: int
     operator_port: int
+    environ: Settings
+
+    async def command(self, *arguments: str) -> Any:
+        """The answer of one of hintd's own commands, run beside the daemon.  Raises ChildFailed."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "hintd", *arguments, "--json"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, **self.environ},
+        )
+        out, err = await process.communicate()
+        if process.returncode:
+            raise ChildFailed(f"hintd {' '.join(arguments)} failed: {err.decode()}")
+        return json.loads(out)
 
     async def metrics(self) -> dict[str, float]:
         """Every sample of ``/metrics`` by its name with labels."""
@@ -82,10 +100,12 @@ async def running(
     listen = {
         "HINTD_SERVICE__PUBLIC_LISTEN": f"127.0.0.1:{port}",
         "HINTD_SERVICE__OPERATOR_LISTEN": f"127.0.0.1:{operator_port}",
+        "HINTD_SERVICE__PUBLIC_URL": f"http://127.0.0.1:{port}",
     }
-    command = bench_child("hintd_process", {"roles": list(roles)})
+    command = [sys.executable, "-m", "hintd", "run", *(f"--role={role}" for role in roles)]
     log = servers.logs / "hintd.log"
-    async with program(command, log, core=core, environ={**settings, **listen}, says_ready=False) as child:
-        daemon = Daemon(child, port, operator_port)
+    environ = {**settings, **listen}
+    async with program(command, log, core=core, environ=environ, says_ready=False) as child:
+        daemon = Daemon(child, port, operator_port, environ)
         await daemon.wait_ready()
         yield daemon

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-_READY_S = 60.0
+_FIRST_LINE_S = 300.0  # a load generator's line is its result
 _STOP_S = 15.0
 
 SERVER_CORE, LOAD_CORE = 0, 1
@@ -69,7 +69,7 @@ async def result_of(module: str, options: Mapping[str, Any], log: Path, *, core:
 async def _first_line(process: asyncio.subprocess.Process, log: Path) -> Mapping[str, Any]:
     assert process.stdout is not None
     try:
-        line = await asyncio.wait_for(process.stdout.readline(), 600.0)
+        line = await asyncio.wait_for(process.stdout.readline(), _FIRST_LINE_S)
     except TimeoutError:
         raise ChildFailed(f"a child said nothing; see {log}") from None
     if not line:

@@ -42,15 +42,19 @@ class Edits:
     pairs: Sequence[Pair]
     chance: random.Random
     made: list[Edit] = field(default_factory=list)
+    _places: list[tuple[str, Pair, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._places = [
+            (self.chance.choice(("hint", "salesforce")), pair, name) for pair in self.pairs for name in _FIELDS
+        ]
 
     def plan(self, count: int) -> Iterator[Edit]:
         """``made`` grows as they are taken."""
-        sides = {(pair, name): self.chance.choice(("hint", "salesforce")) for pair in self.pairs for name in _FIELDS}
-        for number in range(count):
-            pair, name = self.chance.choice(list(sides))
-            edit = Edit(sides[pair, name], pair, name, _value(name, len(self.made) + number + 1))
-            yield edit
-            self.made.append(edit)
+        for _ in range(count):
+            side, pair, name = self.chance.choice(self._places)
+            self.made.append(Edit(side, pair, name, _value(name, len(self.made) + 1)))
+            yield self.made[-1]
 
     def expected(self) -> dict[tuple[Pair, str], str]:
         return {(edit.pair, edit.field): edit.value for edit in self.made}

@@ -70,6 +70,20 @@ class MemoryLinks:
         self._memory.parted.pop((connection_id, contact_id, patient_id), None)
         return Taken(link, 1)
 
+    async def remember(self, link: Link, fence: int) -> None:
+        row = self._memory.links.get(link.id)
+        if row is None or row.fence != fence or row.lease_until is None:
+            raise FenceLost(f"the lease of link {link.id} was lost")
+        stands = row.link
+        row.link = replace(
+            link,
+            contact_id=stands.contact_id,
+            patient_id=stands.patient_id,
+            state=stands.state,
+            linked_at=stands.linked_at,
+            linked_by=stands.linked_by,
+        )
+
     async def settle(self, settlement: Settlement) -> None:
         memory, update = self._memory, settlement.link
         row = None if update is None else memory.links.get(update.link.id)

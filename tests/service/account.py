@@ -53,12 +53,14 @@ class Account:
     rewritten: set[tuple[str, str]] = field(default_factory=set)  # (Contact id, field) where an automation interfered
     vague: set[Pair] = field(default_factory=set)  # linked anew, merged or parted: no edit is held against it
     created: Counter[str] = field(default_factory=Counter)  # by the partner's id
-    edits: int = 0
+    edits: int = 0  # saves by people
+    saves: int = 0  # saves by hintd
 
     def patient_saved(self, saved: PatientSaved) -> None:
         if saved.before is None:
             if not saved.by_person and saved.after.contact_id:
                 self.created[saved.after.contact_id] += 1
+                self.saves += 1
             return
         self._saved(Side.HINT, saved.patient_id, saved.by_person, saved.before, saved.after, frozenset(saved.sent))
 
@@ -66,6 +68,7 @@ class Account:
         if saved.before is None:
             if not saved.by_person and saved.after.patient_id:
                 self.created[saved.after.patient_id] += 1
+                self.saves += 1
             return
         self._saved(
             Side.SALESFORCE, saved.contact_id, saved.by_person, saved.before, saved.after, frozenset(saved.sent)
@@ -82,8 +85,8 @@ class Account:
         changed = [f for f in self.book.fields if not self._same(f, before, after)]
         who = "person" if by_person else "hintd"
         self.tell(f"{who} saved {side} {record_id}: {', '.join(_change(f, before, after) for f in changed) or '-'}")
-        if by_person:
-            self.edits += 1
+        self.edits += by_person
+        self.saves += not by_person
         if link is None:
             return
         pair = (link.contact_id, link.patient_id)

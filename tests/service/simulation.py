@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -91,7 +91,7 @@ def draw_climate(random: Random) -> Climate:
         interferes=sometimes(0.2),
         validates=sometimes(0.1),
         duels=sometimes(0.1),
-        kills=random.choice((0.0, 0.0, 0.01, 0.03)),
+        kills=random.choice((0.0, 0.0, 0.003, 0.01)),
         remote_faults=random.choice((0.0, 0.05, 0.15)),
         store_faults=random.choice((0.0, 0.0, 0.02)),
         losses=random.choice((0.0, 0.1, 0.3)),
@@ -128,7 +128,7 @@ class World:
         self.tasks: list[asyncio.Task[None]] = []
         self.ids = 0
         self.connection = Connection(
-            1, "clinic", "pra-1", "Clinic", "int-1", "00D", "Org", "active", BEGINNING,
+            1, "clinic", "pra-1", "Clinic", "int-1", "00D", "Org", "active", BEGINNING + timedelta(seconds=1),
             settings={"create_unmatched_contacts": c.creates_contacts, "instance_url": "https://org"},
             default_account_id="001",
         )  # fmt: skip
@@ -275,6 +275,7 @@ class World:
             contact = self.org.look(contact_id)
             assert patient is not None and contact is not None
             await adopt_link(self.work(), contact, patient)
+        await asyncio.sleep(1.5)
         self.practice.on_webhook, self.practice.on_save = self.webhook, self.account.patient_saved
         self.org.on_event, self.org.on_save = self.change_event, self.account.contact_saved
         self._set_up_automations()
@@ -398,6 +399,7 @@ class World:
     async def _unlink(self, contact_id: str) -> None:
         self._leaves(Side.SALESFORCE, contact_id)
         self.tell(f"a person unlinks {contact_id}")
+        self.account.created.pop(contact_id, None)  # who links it anew may have a new patient made
         try:
             self.tell(f"unlinked: {await unlink_by_person(self.work(Life('page')), contact_id, person='ann')}")
         except (*TROUBLES, Killed) as error:

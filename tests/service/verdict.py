@@ -6,13 +6,16 @@ from collections import Counter
 from collections.abc import Iterator
 
 from hintd.core.contact import PATIENT_ID
-from hintd.core.fields import Field
+from hintd.core.fields import Field, Kind
 from hintd.core.model import Contact, Link, LinkState, Patient, Record, Side, Value
 from hintd.core.normalize import same
 from tests.service.account import Edit
 from tests.service.simulation import World
 
 WRITES = frozenset({"write_contact", "upsert_contact", "update_patient", "create_patient"})
+
+BY_FIELD = frozenset({"held_field", "refused_by_salesforce", "refused_by_hint"})
+"""Parked for some fields, while the others are synced."""
 
 
 def judge_world(world: World) -> list[str]:
@@ -83,7 +86,18 @@ def _parked(world: World, link: Link) -> bool:
 def _parked_whole(world: World, link: Link) -> bool:
     items = (world.memory.parked[i][1] for i in world.memory.open_items.values())
     kinds = {i.kind for i in items if i.contact_id == link.contact_id or i.patient_id == link.patient_id}
-    return bool(kinds - {"held_field"})
+    return bool(kinds - BY_FIELD) or (link.state is LinkState.LINKING and bool(kinds))
+
+
+def has_unlinked_newcomer(world: World) -> bool:
+    """A new patient without a link is looked at again with every event about it."""
+    new = (i for i, raw in world.practice.patients.items() if raw["created_at"] >= world.connection.created_at.isoformat())
+    return any(world.account.link_of(Side.HINT, patient_id) is None for patient_id in new)
+
+
+def has_parked_pair(world: World) -> bool:
+    """A pair that waits for a person may be tried again with every event about it."""
+    return any(_parked_whole(world, link) for link in _standing(world))
 
 
 def _field(world: World, link: Link, field: Field, patient: Patient, contact: Contact) -> Iterator[str]:
@@ -97,11 +111,23 @@ def _field(world: World, link: Link, field: Field, patient: Patient, contact: Co
     pair = (link.contact_id, link.patient_id)
     if pair in world.account.vague or (link.contact_id, field.name) in world.account.rewritten:
         return
-    if _hidden(world, field) or field.name in link.frozen:
+    if _hidden(world, field) or field.name in link.frozen or _is_rewritten(world, field, patient):
         return
     contest = world.account.contests.get((pair, field.name), [])
-    if contest:
+    if contest and not _moved_up(field, contest, patient):
         yield from _contest(world, link, field, contest, {Side.HINT: at_hint, Side.SALESFORCE: at_salesforce})
+
+
+def _moved_up(field: Field, contest: list[Edit], patient: Patient) -> bool:
+    """A street without a first line begins with its second one."""
+    lines = {patient.values["address_line1"], patient.values["address_line2"]}
+    return field.kind is Kind.LINE and contest[-1].value in lines
+
+
+def _is_rewritten(world: World, field: Field, patient: Patient) -> bool:
+    """What an automation of the org made of hintd's own value can come back as an edit, when the answer was lost."""
+    uppercased = field.name == "middle_name" and world.climate.uppercases
+    return uppercased or (field.name == "country" and patient.values["country"] is None)
 
 
 def _hidden(world: World, field: Field) -> bool:
@@ -112,6 +138,8 @@ def _rests(world: World, link: Link, field: Field, at_hint: Value, at_salesforce
     """An accepted difference: only where something is known to rewrite what it is given."""
     rewriter = _hidden(world, field) or (field.name == "middle_name" and world.climate.uppercases)
     rewriter |= field.name == "gender" or (field.name == "zip" and world.climate.interferes)
+    rewriter |= field.kind is Kind.PHONE and at_salesforce is None  # a clear leaves the siblings in Hint
+    rewriter |= field.name == "country" and at_hint is None  # the default country, written beside a state
     return rewriter and field.name not in link.hint.seen and field.name not in link.salesforce.seen
 
 
@@ -134,9 +162,10 @@ def _contest(
         last_edit = contest[-1]
         if not same(field, held[last_edit.side], last_edit.value, rules):
             yield f"LOST: nobody else edited it, but {last_edit} is gone; held: {held}"
-        elif field.name not in link.held and not _rests(world, link, field, None, None):
-            if not same(field, held[last_edit.side.other], last_edit.value, rules):
-                yield f"LOST: {last_edit} did not come over; held: {held}"
+        elif field.name in link.held or _rests(world, link, field, *held.values()):
+            return
+        elif not same(field, held[last_edit.side.other], last_edit.value, rules):
+            yield f"LOST: {last_edit} did not come over; held: {held}"
         return
     if not any(same(field, e.value, held[e.side], rules) for e in contest):
         yield f"LOST: none of {contest} stands; held: {held}"

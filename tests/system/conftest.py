@@ -46,6 +46,15 @@ async def world(request: pytest.FixtureRequest, databases: Databases, servers: S
         yield await stack.enter_async_context(open_world(await _dsn(databases, stack), bus_url, **options))
 
 
+@pytest_asyncio.fixture(loop_scope="module", autouse=True)
+async def tidied(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """What a test switched in its module's world is switched back, also when the test failed."""
+    world = request.getfixturevalue("world") if "world" in request.fixturenames else None
+    yield
+    if world is not None:
+        await world.tidy()
+
+
 @pytest.fixture(params=BUSES)
 def bus_kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)

@@ -83,7 +83,9 @@ async def test_merged_contacts_that_are_both_linked_wait_for_a_person(world: Wor
 
 async def test_a_link_follows_the_winner_of_merged_patients(world: World) -> None:
     pair = await world.pair(patient={"email": "loser@mail.example"})
-    winner = Pair(world, await world.new_patient(first_name="The", last_name="Winner", dob="1980-02-03"), pair.contact_id)
+    winner = Pair(
+        world, await world.new_patient(first_name="The", last_name="Winner", dob="1980-02-03"), pair.contact_id
+    )
     await world.rest()
     await world.remote.send("POST", f"/patients/{pair.patient_id}/merge", {"into": winner.patient_id})
     await winner.contact_shows(Hint_Patient_Id__c=winner.patient_id, Synced_to_Hint__c=True)

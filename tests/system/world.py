@@ -23,7 +23,7 @@ from hintd.composition import House, open_house
 from hintd.config import Config, load_config
 from hintd.core.model import HistoryEntry, Link, Side
 from hintd.daemon import Daemon, Role
-from hintd.ports import Connection, LogFilter, ParkedItem, Queue
+from hintd.ports import BusDown, Connection, LogFilter, ParkedItem, Queue
 from hintd.sandbox.app import Sandbox
 from hintd.sandbox.options import Options
 from hintd.service.connecting import Request, find_org, install, point_webhook, take_stock, webhook_url
@@ -75,8 +75,8 @@ class Remote:
     async def reset_calls(self) -> None:
         await self.send("POST", "/calls/reset")
 
-    async def arm(self, remote: str, kind: str, **more: Any) -> int:
-        return int((await self.send("POST", "/faults", {"remote": remote, "kind": kind, **more}))["id"])
+    async def arm(self, remote: str, kind: str, **more: Any) -> None:
+        await self.send("POST", "/faults", {"remote": remote, "kind": kind, **more})
 
     async def disarm(self) -> None:
         await self.send("DELETE", "/faults")
@@ -230,6 +230,13 @@ class World:
         await pair.edit_contact(**fields)
         await self.remote.switch(change_capture=True)
 
+    async def tidy(self) -> None:
+        """No faults, no automation of the org, every event sent."""
+        await self.remote.disarm()
+        await self.remote.switch(rules={}, change_capture=True)
+        await self.remote.send("POST", "/webhooks", {"mode": "normal"})
+        await self.remote.send("POST", "/webhooks/release", {})
+
     # --- hintd ---
 
     async def work(self) -> Work:
@@ -287,8 +294,10 @@ class World:
         await self.sandbox.hint.webhooks.idle()
         cursor = await self.house.stores.cursors.load(self.connection.id, CURSOR)
         seen = int.from_bytes(cursor[:8], "big") if cursor else 0
-        topic = self.sandbox.salesforce.topic
-        return not topic.after(seen, 1) and await self.waiting() == 0
+        try:
+            return not self.sandbox.salesforce.topic.after(seen, 1) and await self.waiting() == 0
+        except BusDown:  # not connected yet, or just now not
+            return False
 
 
 def someone() -> dict[str, Any]:
