@@ -8,6 +8,7 @@ or on a second signal, they are cancelled, and what was unsettled comes back by 
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -59,6 +60,7 @@ class Daemon:
         async with AsyncExitStack() as stack:
             await self._watch.look()
             await self._serve(stack)
+            _spare_collector()
             log.info("started", role=",".join(sorted(self._roles)), address=self._house.config.service.public_listen)
             await self._until_stopped()
         log.info("stopped")
@@ -177,6 +179,12 @@ class Daemon:
     async def _render_metrics(self) -> bytes:
         await self._watch.refresh_gauges()
         return self._house.metrics.render()
+
+
+def _spare_collector() -> None:
+    """What the start has made stays until the end: a full collection would walk it each time, for tens of ms."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _start_site(stack: AsyncExitStack, app: web.Application, listen: str, setting: str) -> None:

@@ -18,6 +18,7 @@ from hintd.cli.logs import read_log
 from hintd.cli.operate import migrate, run, sweep, verify
 from hintd.cli.parked import parked
 from hintd.cli.sandbox import sandbox
+from hintd.telemetry import set_up_logs
 
 _INTERRUPTED = 130  # as shells have it for SIGINT
 
@@ -43,6 +44,7 @@ for _command in (run, demo, sandbox, check, migrate, verify, sweep, connection, 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The console script ``hintd``."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    set_up_logs("warning")  # before anything can be logged: what structlog does by itself shows local variables
     try:
         code = cli.main(given, prog_name="hintd", standalone_mode=False)
     except click.ClickException as error:

@@ -26,7 +26,6 @@ from hintd.config import Config, load_config
 from hintd.core.salesforce_id import contact_id
 from hintd.ports import BusDown, Connection
 from hintd.rabbit.bus import RabbitBus
-from hintd.telemetry import set_up_logs
 
 _BUS_WAIT_S = 5.0
 
@@ -53,8 +52,7 @@ class Caller:
 
     @asynccontextmanager
     async def house(self) -> AsyncIterator[House]:
-        """The daemon's own surroundings; its lines of log go to stderr from warnings on."""
-        set_up_logs("warning")
+        """The daemon's own surroundings."""
         async with open_house(self.config) as house:
             yield house
 

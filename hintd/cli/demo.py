@@ -13,6 +13,7 @@ from hintd.cli.common import common_options, encode, fail
 from hintd.cli.failures import DONE, FAILED
 from hintd.cli.stage import Places, Stage, StepFailed, Wanted, set_stage
 from hintd.cli.tour import Step, tour
+from hintd.sandbox.samples import PUBLISHED
 
 _INTERRUPTED = 130
 
@@ -34,7 +35,8 @@ _INTERRUPTED = 130
 @click.option(
     "--samples",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="A directory of Hint's published example answers: people are made from them as well, and toured.",
+    default=PUBLISHED,
+    help="A directory of Hint's published example answers, to make people from.  Default: hintd's own copies.",
 )
 @common_options
 def demo(
@@ -47,7 +49,7 @@ def demo(
     public_port: int,
     operator_port: int,
     people: int,
-    samples: Path | None,
+    samples: Path,
 ) -> None:
     """See hintd at work on this machine: nothing to set up, nothing left behind.
 
@@ -88,7 +90,7 @@ class _Show:
 
     async def play(self) -> int:
         async with set_stage(self._wanted, self._say) as stage:
-            steps = await tour(stage, self._tell, with_samples=self._wanted.samples is not None)
+            steps = await tour(stage, self._tell)
             ok = all(step.ok for step in steps)
             self.code = DONE if ok else FAILED
             self._say("All of it went well." if ok else f"{sum(not step.ok for step in steps)} of it went wrong.")

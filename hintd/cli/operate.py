@@ -73,7 +73,6 @@ async def migrate(caller: Caller) -> Answer:
 
     `hintd run` and all other commands do so by themselves; this is for doing it ahead of them.
     """
-    set_up_logs("warning")
     async with open_dsn(caller.config) as (dsn, _):
         applied = await apply_migrations(dsn)
     text = "\n".join(f"applied {name}" for name in applied) or "The schema is up to date."

@@ -73,7 +73,7 @@ class Wanted:
     ports: tuple[int, int, int, int]
     people: int
     data_dir: Path | None
-    samples: Path | None
+    samples: Path
 
 
 class Stage:
@@ -168,10 +168,9 @@ async def set_stage(wanted: Wanted, say: Say) -> AsyncIterator[Stage]:
     places = Places(*choose_ports(wanted.ports))
     with _own_directory(wanted.data_dir) as directory:
         config = _write_config(places, directory)
-        samples = ("--samples", str(wanted.samples.absolute())) if wanted.samples else ()
         sandbox_arguments = (
             *("sandbox", "--port", str(places.sandbox), "--grpc-port", str(places.grpc)),
-            *("--people", str(wanted.people), *samples),
+            *("--people", str(wanted.people), "--samples", str(wanted.samples.absolute())),
         )
         say("Starting the sandbox (a Hint and a Salesforce), an embedded Postgres, the embedded bus and hintd …")
         async with (

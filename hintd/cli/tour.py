@@ -45,7 +45,7 @@ async def take(name: str, part: Part) -> Step:
     return Step(name, True, sentence, None if ms is None else round(ms, 1))
 
 
-async def tour(stage: Stage, told: Callable[[Step], None], *, with_samples: bool) -> list[Step]:
+async def tour(stage: Stage, told: Callable[[Step], None]) -> list[Step]:
     """All steps, each told as soon as it is done; the later ones are left out when the links cannot be made."""
     pairs: list[Pair] = []
     steps: list[Step] = []
@@ -62,8 +62,7 @@ async def tour(stage: Stage, told: Callable[[Step], None], *, with_samples: bool
     await play("echo_of_salesforce", lambda: _echo_from_salesforce(stage, pairs[2]))
     await play("echo_of_hint", lambda: _echo_from_hint(stage, pairs[3]))
     await play("clash", lambda: _clash(stage, pairs[4]))
-    if with_samples:
-        await play("published_example", lambda: _both_ways(stage, pairs[0]))
+    await play("published_example", lambda: _both_ways(stage, pairs[0]))
     await play("verify", lambda: _verify(stage))
     return steps
 

@@ -8,6 +8,9 @@ from typing import Any
 
 import msgspec
 
+PUBLISHED = Path(__file__).with_name("published")
+"""Copies of the example answers for Show Patient and List All Patients in Hint's public API reference, as of 2026."""
+
 _READ_ONLY_OF_PARTNER = ("integration_sync_status", "integration_last_synced_at")
 
 

@@ -84,11 +84,25 @@ def _compare(what: str, runs: Mapping[str, list[Mapping[str, float]]]) -> tuple[
         [{n: h[n] / f[n] for n in ("per_s", "p99_ms")} for f, h in zip(runs["floor"], runs["hintd"], strict=True)]
     )
     return (
-        Figure("accept", f"{what}", "/s", hintd["per_s"], floor["per_s"], **at_least(ratios["per_s"], THROUGHPUT),
-               runs={name: [run["per_s"] for run in runs[name]] for name in runs}),
+        Figure(
+            "accept",
+            f"{what}",
+            "/s",
+            hintd["per_s"],
+            floor["per_s"],
+            **at_least(ratios["per_s"], THROUGHPUT),
+            runs={name: [run["per_s"] for run in runs[name]] for name in runs},
+        ),
         Figure("accept", f"{what}, p50", "ms", hintd["p50_ms"], floor["p50_ms"]),
-        Figure("accept", f"{what}, p99", "ms", hintd["p99_ms"], floor["p99_ms"], **at_most(ratios["p99_ms"], P99),
-               runs={name: [run["p99_ms"] for run in runs[name]] for name in runs}),
+        Figure(
+            "accept",
+            f"{what}, p99",
+            "ms",
+            hintd["p99_ms"],
+            floor["p99_ms"],
+            **at_most(ratios["p99_ms"], P99),
+            runs={name: [run["p99_ms"] for run in runs[name]] for name in runs},
+        ),
     )
 
 

@@ -44,4 +44,6 @@ async def _per_echo(hintd: Played, edits: int) -> Figure:
     echoes, calls = await hintd.daemon.settled() - settled, sum((await hintd.stage.calls()).values())
     if echoes != edits:
         raise RuntimeError(f"{edits} echoes were released and {echoes:g} events settled")
-    return Figure("calls", "calls per echo", "calls", calls / echoes, **(at_most(calls / echoes, 0) | {"target": "= 0"}))
+    return Figure(
+        "calls", "calls per echo", "calls", calls / echoes, **(at_most(calls / echoes, 0) | {"target": "= 0"})
+    )

@@ -41,8 +41,14 @@ class Child:
 
 
 @asynccontextmanager
-async def program(command: list[str], log: Path, *, core: int | None, environ: Mapping[str, str] | None = None,
-                  says_ready: bool = True) -> AsyncIterator[Child]:
+async def program(
+    command: list[str],
+    log: Path,
+    *,
+    core: int | None,
+    environ: Mapping[str, str] | None = None,
+    says_ready: bool = True,
+) -> AsyncIterator[Child]:
     """``core`` None: not pinned."""
     with log.open("ab") as stderr:
         process = await asyncio.create_subprocess_exec(

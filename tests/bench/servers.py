@@ -6,9 +6,8 @@ import asyncio
 import base64
 import os
 import platform
-import subprocess
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,6 @@ import asyncpg
 
 from hintd.rabbit.topology import split_url
 from tests.postgres_server import Databases, start_postgres
-from tests.private_rabbit import free_port
 from tests.rabbit_server import remove_queues, start_rabbit, with_own_prefix
 from tests.services import NoServer, Server
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import aiohttp
 
+from tests.chaos.waiting import wait_until_nothing
+
 Pair = tuple[str, str]
 """(patient id, Contact id)."""
 
@@ -95,7 +97,9 @@ class Clinic:
             by_person.setdefault((p["first_name"], p["last_name"], p["dob"]), []).append(p["id"])
         for c in contacts.values():
             by_person.setdefault((c["FirstName"], c["LastName"], c["Birthdate"]), []).append(c["Id"])
-        return [(a, b) for a, b in (ids for ids in by_person.values() if len(ids) == 2) if a in patients and b in contacts]
+        return [
+            (a, b) for a, b in (ids for ids in by_person.values() if len(ids) == 2) if a in patients and b in contacts
+        ]
 
     async def make(self, edit: Edit) -> None:
         in_hint, in_salesforce = _FIELDS[edit.field]
@@ -115,6 +119,16 @@ class Clinic:
             if held != (value, value):
                 late.append(f"{patient_id}/{contact_id} {name}: {held} instead of {value}")
         return late
+
+    async def linked(self, first_names: Sequence[str]) -> None:
+        """Waits until the patients of these names say which Contact is theirs."""
+
+        async def unlinked() -> list[str]:
+            patients, _ = await self.records()
+            found = (p for p in patients.values() if p["first_name"] in first_names)
+            return [p["first_name"] for p in found if not p["integration_record_id"]]
+
+        await wait_until_nothing(unlinked, "the new patients are linked", within_s=60.0)
 
     async def undelivered(self) -> list[str]:
         """Webhooks that hintd has not accepted yet."""

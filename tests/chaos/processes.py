@@ -96,9 +96,7 @@ class Hintd(Process):
     def __init__(self, name: str, roles: Sequence[str], config: Path, operator_port: int) -> None:
         chosen = [word for role in roles for word in ("--role", role)]
         environ = {"HINTD_SERVICE__OPERATOR_LISTEN": f"127.0.0.1:{operator_port}"}
-        super().__init__(
-            name, ["run", "--config", str(config), *chosen], config.with_name(f"{name}.log"), environ
-        )
+        super().__init__(name, ["run", "--config", str(config), *chosen], config.with_name(f"{name}.log"), environ)
         self.roles = tuple(roles)
         self._operator = f"http://127.0.0.1:{operator_port}"
 

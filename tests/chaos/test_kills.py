@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.clinic import Edits
-from tests.chaos.processes import Hintd, ending
-from tests.chaos.world import World, judge, open_world, stop_all
+from tests.chaos.processes import Hintd
+from tests.chaos.world import World, judge, open_world
 
 pytestmark = pytest.mark.chaos
 
@@ -22,15 +22,10 @@ async def edit_and_kill(world: World, fleet: list[Hintd], edits: Edits, *, count
     for number, edit in enumerate(edits.plan(count)):
         await world.clinic.make(edit)
         if number in victims:
-            await all_ready(world, fleet)
+            await world.ready(fleet)
             await victims[number].kill()
             await victims[number].start()
-    await all_ready(world, fleet)
-
-
-async def all_ready(world: World, fleet: list[Hintd]) -> None:
-    for process in fleet:
-        await process.wait_ready(world.session)
+    await world.ready(fleet)
 
 
 def fleet_of(world: World) -> list[Hintd]:
@@ -49,13 +44,10 @@ async def everything_arrives(world: World, *, seed: int, count: int, each: int) 
     edits = Edits(world.pairs, random.Random(seed))
     kills = fleet * each
     edits.chance.shuffle(kills)
-    async with ending(*fleet):
-        for process in fleet:
-            await process.start()
-        await all_ready(world, fleet)
+    async with world.running(*fleet):
         await edit_and_kill(world, fleet, edits, count=count, kills=kills)
         await judge(world, edits, fleet)
-        assert set((await stop_all(fleet)).values()) == {0}
+        await world.end(fleet)
 
 
 async def test_with_rabbitmq_all_changes_arrive_once_though_every_process_is_killed(

@@ -16,10 +16,9 @@ import pytest
 
 from hintd.embedded.postgres import EmbeddedPostgres
 from tests.chaos.clinic import Edits
-from tests.chaos.processes import Hintd, ending
 from tests.chaos.proxy import Proxy
 from tests.chaos.waiting import wait_until
-from tests.chaos.world import World, judge, open_world, stop_all
+from tests.chaos.world import judge, open_world
 from tests.services import server_directory
 
 pytestmark = pytest.mark.chaos
@@ -30,16 +29,6 @@ where datname = current_database() and application_name = 'hintd'
 """
 
 
-@asynccontextmanager
-async def running(world: World, *fleet: Hintd) -> AsyncIterator[None]:
-    async with ending(*fleet):
-        for process in fleet:
-            await process.start()
-        for process in fleet:
-            await process.wait_ready(world.session)
-        yield
-
-
 @pytest.mark.parametrize("bus", ["rabbitmq", "inbox"])
 async def test_connections_cut_again_and_again_lose_nothing(
     tmp_path: Path, store_dsn: str, amqp_url: str, bus: str
@@ -48,7 +37,7 @@ async def test_connections_cut_again_and_again_lose_nothing(
     async with open_world(tmp_path, dsn=store_dsn, bus_url=bus_url) as world:
         fleet = [world.hintd("worker", "worker"), world.hintd("front", "listener", "stream", "scheduler")]
         edits = Edits(world.pairs, random.Random(3))
-        async with running(world, *fleet):
+        async with world.running(*fleet):
             butcher = await asyncpg.connect(store_dsn)
             cut = 0
             for number, edit in enumerate(edits.plan(200)):
@@ -58,10 +47,10 @@ async def test_connections_cut_again_and_again_lose_nothing(
             await butcher.close()
             assert cut > 0
             await judge(world, edits, fleet)
-            assert set((await stop_all(fleet)).values()) == {0}
+            await world.end(fleet)
 
 
-@pytest.mark.parametrize("bus", ["rabbitmq", "inbox"])
+@pytest.mark.parametrize("bus", [pytest.param("rabbitmq", marks=pytest.mark.long), "inbox"])
 async def test_connections_gone_silent_are_given_up_and_nothing_is_lost(
     tmp_path: Path, store_dsn: str, amqp_url: str, bus: str
 ) -> None:
@@ -72,13 +61,13 @@ async def test_connections_gone_silent_are_given_up_and_nothing_is_lost(
         async with open_world(tmp_path, dsn=store_dsn, dsn_of_hintd=spoiled, bus_url=bus_url) as world:
             fleet = [world.hintd("worker", "worker"), world.hintd("front", "listener", "stream", "scheduler")]
             edits = Edits(world.pairs, random.Random(4))
-            async with running(world, *fleet):
+            async with world.running(*fleet):
                 for number, edit in enumerate(edits.plan(120)):
                     await world.clinic.make(edit)
                     if number in (40, 80):
                         assert proxy.go_silent() > 0
                 await judge(world, edits, fleet)
-                assert set((await stop_all(fleet)).values()) == {0}
+                await world.end(fleet)
 
 
 async def test_the_embedded_server_killed_under_the_daemon_comes_back_and_nothing_is_lost() -> None:
@@ -86,7 +75,7 @@ async def test_the_embedded_server_killed_under_the_daemon_comes_back_and_nothin
         async with open_world(directory, dsn="") as world, stopped_at_the_end(directory / "data"):
             daemon = world.hintd("daemon")
             edits = Edits(world.pairs, random.Random(5))
-            async with running(world, daemon):
+            async with world.running(daemon):
                 for number, edit in enumerate(edits.plan(150)):
                     await world.clinic.make(edit)
                     if number in (50, 100):
@@ -97,7 +86,7 @@ async def test_the_embedded_server_killed_under_the_daemon_comes_back_and_nothin
                     await world.clinic.make(edit)
                 await daemon.start()
                 await judge(world, edits, [daemon])
-                assert await daemon.end() == 0
+                await world.end([daemon])
 
 
 @asynccontextmanager

@@ -30,5 +30,5 @@ async def wait_until_nothing(left: Callable[[], Awaitable[object]], claim: str, 
     try:
         await wait_until(none_left, claim, within_s=within_s)
     except AssertionError:
-        shown = last[:5] + [f"and {len(last) - 5} more"] if isinstance(last, list) and len(last) > 6 else last
+        shown = [*last[:5], f"and {len(last) - 5} more"] if isinstance(last, list) and len(last) > 6 else last
         raise AssertionError(f"not within {within_s:.0f} s: {claim}; left: {shown!r}") from None
