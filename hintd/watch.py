@@ -13,7 +13,7 @@ import structlog
 from hintd.composition import House
 from hintd.core.errors import CredentialsRefused, RemoteError, Retryable
 from hintd.core.model import Notice, Outcome, OutcomeKind
-from hintd.ports import BusDown, Call, CallClass, Connection, Settlement, StoreDown
+from hintd.ports import BusDown, Call, CallClass, Connection, Queue, Settlement, StoreDown
 
 LOOK_EVERY_S = 1.0
 PROBE_EVERY_S = 10.0
@@ -126,11 +126,18 @@ class ConnectionWatch:
     async def refresh_gauges(self) -> None:
         """Best effort: a scrape shows the last known figures when a server is down."""
         try:
-            self._house.metrics.show_waiting(await self._house.bus.waiting())
+            self._house.metrics.show_waiting(await self._waiting())
             items = await self._house.stores.parking.items(limit=10_000)
             self._house.metrics.show_parked(Counter(item.kind for item in items))
         except (BusDown, StoreDown) as error:
             log.info("gauges_stale", error=str(error))
+
+    async def _waiting(self) -> Mapping[Queue, int]:
+        """At the bus, and what could not be published yet and waits for the relay."""
+        waiting = Counter(await self._house.bus.waiting())
+        if self._house.has_relay:
+            waiting.update(await self._house.inbox_bus.waiting())
+        return waiting
 
 
 async def probe(house: House, connection: Connection) -> None:

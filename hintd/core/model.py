@@ -145,6 +145,8 @@ class Overwrote:
     replaced: Value
     won_at: datetime | None
     until: datetime | None = None
+    wrote: Value = None  # what Hint made of it; once Hint shows something else, a later edit decides
+    sent: tuple[Value, ...] = ()  # by hintd without an answer until then: nobody's edits
 
 
 @dataclass(frozen=True, slots=True)

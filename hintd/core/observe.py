@@ -89,7 +89,7 @@ def take_in(link: Link, record: Record, book: Book, *, read_at: datetime | None 
     """The link with the record's values taken as its side's current state.  ``read_at``: when the read was begun, if
     it was a read and not an event's snapshot."""
     side = side_of(record)
-    link = _recognise_own_writes(link, record, book)
+    link = _recognise_own_writes(link, record, book, is_read=read_at is not None)
     half = link.half(side)
     values, seen, owed = dict(half.values), dict(half.seen), dict(link.owed)
     for field in book.fields:
@@ -111,19 +111,26 @@ def take_in(link: Link, record: Record, book: Book, *, read_at: datetime | None 
         whole_stamp=latest(half.whole_stamp, record.stamp) if is_whole else half.whole_stamp,
         read_at=latest(half.read_at, read_at),
     )
-    if side is Side.HINT:
-        link = _close_windows(link, record.stamp)
+    if side is Side.HINT and (half.stamp is None or record.stamp >= half.stamp):
+        link = _close_windows(link, record, book)
     return with_half(replace(link, owed=owed), side, taken)
 
 
-def _close_windows(link: Link, stamp: datetime) -> Link:
-    """A write to Hint whose answer was lost happened before the state that is known now, or not at all."""
-    closed = {n: o if o.until is not None else replace(o, until=stamp) for n, o in link.overwrote.items()}
+def _close_windows(link: Link, record: Record, book: Book) -> Link:
+    """A write to Hint whose answer was lost happened before the state that is known now, or not at all.  Where Hint
+    holds something else than was written, what stood before it does not matter any more."""
+    closed = {
+        field.name: replace(window, until=window.until or record.stamp)
+        for field in book.fields
+        if (window := link.overwrote.get(field.name)) is not None
+        if same(field, record.values.get(field.name), window.wrote, book.rules)
+    }
     return replace(link, overwrote=closed)
 
 
-def _recognise_own_writes(link: Link, record: Record, book: Book) -> Link:
-    """A value that was sent without an answer and shows up now is at rest, as if the answer had come."""
+def _recognise_own_writes(link: Link, record: Record, book: Book, *, is_read: bool) -> Link:
+    """A value that was sent without an answer and shows up now is at rest, as if the answer had come.  Only a read
+    proves that it is not there: an event may show the record as it was before the write."""
     side = side_of(record)
     for field in book.fields:
         sent = link.half(side).sent.get(field.name, ())
@@ -133,14 +140,9 @@ def _recognise_own_writes(link: Link, record: Record, book: Book) -> Link:
         landed = next((each for each in reversed(sent) if same(field, shown, each.value, book.rules)), None)
         if landed is not None:
             link = _landed(link, field, landed, record, book)
-        elif _is_newest_whole(link.half(side), record):
+        elif is_read:
             link = not_sent(link, side, [field.name])
     return link
-
-
-def _is_newest_whole(half: Half, record: Record) -> bool:
-    is_whole = isinstance(record, Patient) or record.whole
-    return is_whole and (half.stamp is None or record.stamp >= half.stamp)
 
 
 def not_sent(link: Link, side: Side, names: Collection[str]) -> Link:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from hintd.core.fields import Book, Field, Kind
 from hintd.core.merge import Decision, Step, merge_field
@@ -14,11 +15,8 @@ from hintd.core.model import (
     HistoryEntry,
     Link,
     LinkState,
-    Overwrote,
-    Owed,
     Patient,
     Record,
-    Sent,
     Side,
     Turn,
     Value,
@@ -26,6 +24,7 @@ from hintd.core.model import (
 )
 from hintd.core.observe import Unknown, current, side_of, take_in, with_half
 from hintd.core.rules import Rules
+from hintd.core.unseen import answered, owe
 
 MERGED = "merge"
 """``linked_by`` of a link that followed a record into the one it was merged into."""
@@ -104,40 +103,6 @@ def follow(link: Link, side: Side, winner_id: str) -> Link:
     half = replace(link.half(side), stamp=None, whole_stamp=None, read_at=None, sent={})
     moved = replace(link, patient_id=winner_id) if side is Side.HINT else replace(link, contact_id=winner_id)
     return with_half(replace(moved, state=LinkState.LINKING, linked_by=MERGED, overwrote={}), side, half)
-
-
-def owe(link: Link, name: str, value: Value, cause: str) -> Link:
-    """``value`` was overwritten unseen, and is to stand on both sides after all."""
-    return replace(link, owed={**link.owed, name: Owed(value, cause, (Side.HINT, Side.SALESFORCE))})
-
-
-def sending(link: Link, side: Side, decisions: Sequence[Decision], beside: Collection[str]) -> Link:
-    """The link as it has to be stored if no answer comes to the write of ``decisions``.  ``beside``: the fields that
-    have to be written along with them."""
-    half = link.half(side)
-    sent = {
-        d.field.name: (*half.sent.get(d.field.name, ())[-2:], Sent(d.value, d.replaced, d.cause)) for d in decisions
-    }
-    link = with_half(link, side, replace(half, sent={**half.sent, **sent}))
-    return _remember_overwritten(link, decisions, beside) if side is Side.HINT else link
-
-
-def landings(before: Link, after: Link, side: Side, at: datetime) -> tuple[HistoryEntry, ...]:
-    """History of the writes whose answer was lost and whose effect shows now."""
-    still = after.half(side)
-    return tuple(
-        HistoryEntry(at, name, side, sent[-1].replaced, still.values[name], sent[-1].cause)
-        for name, sent in before.half(side).sent.items()
-        if name not in still.sent and name not in still.seen and still.values.get(name) != sent[-1].replaced
-    )
-
-
-def refused(link: Link, side: Side, decisions: Sequence[Decision]) -> Link:
-    """The link after an answer that says that nothing was written: what was sent before stays unanswered."""
-    half = link.half(side)
-    names = {d.field.name for d in decisions}
-    sent = {name: each[:-1] if name in names else each for name, each in half.sent.items()}
-    return with_half(link, side, replace(half, sent={name: each for name, each in sent.items() if each}))
 
 
 def straighten(link: Link, book: Book) -> Link:
@@ -227,7 +192,7 @@ def written(
     news_before = set(link.half(side).seen)
     history: list[HistoryEntry] = []
     if side is Side.HINT:
-        link = _answered(link, {*also, *(d.field.name for d in decisions)}, after.stamp)
+        link = answered(link, {*also, *(d.field.name for d in decisions)}, after)
     for decision in decisions:
         name = decision.field.name
         stored = after.values.get(name, decision.value)
@@ -256,31 +221,11 @@ def _paid(link: Link, name: str, side: Side) -> Link:
     return replace(link, owed=others | {name: replace(owed, sides=remaining)} if remaining else others)
 
 
-def _remember_overwritten(link: Link, decisions: Sequence[Decision], beside: Collection[str]) -> Link:
-    seen, known_until = link.salesforce.seen, link.hint.stamp
-    overwrote = {
-        d.field.name: Overwrote(
-            known_until, d.replaced, seen[d.field.name].stamp if d.field.name in seen else link.salesforce.stamp
-        )
-        for d in decisions
-    }
-    for name in beside:
-        now = current(link.hint, name)
-        if not isinstance(now, Unknown):
-            overwrote[name] = Overwrote(known_until, now, None)
-    return replace(link, overwrote={**link.overwrote, **overwrote})
-
-
-def _answered(link: Link, names: Collection[str], stamp: datetime) -> Link:
-    closed = {n: replace(o, until=stamp) if n in names else o for n, o in link.overwrote.items()}
-    return replace(link, overwrote=closed)
-
-
 def _count_turn(link: Link, name: str, turn: Turn, rules: Rules) -> Link:
     since = turn.at - timedelta(seconds=rules.freeze_window_s)
     turns = (*(t for t in link.turns.get(name, ()) if t.at >= since), turn)
     link = replace(link, turns={**link.turns, name: turns})
-    flips = sum(1 for one, next_one in zip(turns, turns[1:], strict=False) if one.side is not next_one.side)
+    flips = sum(1 for one, next_one in pairwise(turns) if one.side is not next_one.side)
     if flips < rules.freeze_changes:
         return link
     sentence = (

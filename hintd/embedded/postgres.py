@@ -24,8 +24,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import structlog
+
 from hintd.embedded.binaries import Binaries, EmbeddedPostgresError, choose_binaries
 from hintd.embedded.places import ROOTS_PLACE, choose_account, choose_place, choose_socket_dir, make_private
+
+log = structlog.get_logger(__name__)
 
 _USER = "hintd"
 _LOG_TAIL = 2_000  # characters of the server's log in an error
@@ -112,9 +116,16 @@ class EmbeddedPostgres:
 
     async def keep_running(self, *, look_every_s: float = 1.0) -> None:
         """For ever: start the server again when it was killed.  For the daemon; commands do not live so long."""
+        failing = False
         while True:
             await asyncio.sleep(look_every_s)
-            await asyncio.to_thread(self._start_again)
+            try:
+                await asyncio.to_thread(self._start_again)
+                failing = False
+            except (EmbeddedPostgresError, OSError) as error:  # its last processes may still hold the data directory
+                if not failing:
+                    log.warning("embedded_postgres_not_started", error=type(error).__name__)
+                failing = True
 
     def _start_again(self) -> None:
         if self._listens():

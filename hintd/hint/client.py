@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -22,6 +23,9 @@ T = TypeVar("T")
 
 _PATIENTS = "/provider/patients"
 _PATIENT = "/provider/patients/{id}"
+
+_NAMES = ("first_name", "last_name")
+_NAME_MISSING = re.compile(r"(first|last)[ _]name\b.*(blank|missing|required)", re.IGNORECASE | re.DOTALL)
 
 _REMEDY = "Ask the practice's Hint admin for a new authorization code and add the connection again with it."
 
@@ -53,6 +57,7 @@ class HintClient:
         self._fields = fields
         self._interactive = asyncio.Semaphore(INTERACTIVE_READS)
         self._background = asyncio.Semaphore(BACKGROUND_READS)
+        self._wants_names = False  # both names with every change
 
     async def get_patient(self, patient_id: str, call: Call) -> Patient | None:
         if not is_id(patient_id):
@@ -88,8 +93,28 @@ class HintClient:
     async def update_patient(self, patient_id: str, attributes: Mapping[str, Any], call: Call) -> Patient | None:
         if not is_id(patient_id):
             return None
+        if not self._wants_names:
+            try:
+                return await self._patch(patient_id, attributes, call)
+            except Refused as refused:
+                if not _asks_for_names(refused.refusal, attributes):
+                    raise
+                self._wants_names = True
+        return await self._patch_with_names(patient_id, attributes, call)
+
+    async def _patch(self, patient_id: str, attributes: Mapping[str, Any], call: Call) -> Patient | None:
         request = Request("PATCH", _PATIENT, {"id": patient_id}, body=attributes)
         return await self._transport.send(request, call, self._read_one)
+
+    async def _patch_with_names(self, patient_id: str, attributes: Mapping[str, Any], call: Call) -> Patient | None:
+        """As published a PATCH needs both names, as documented it is a partial update: which of the two holds is seen
+        by Hint's refusal.  They are read right before, so that nobody's edit of a name is undone."""
+        if any(name not in attributes for name in _NAMES):
+            patient = await self.get_patient(patient_id, Call(call.call_class, "read_names"))
+            if patient is None:
+                return None
+            attributes = {name: patient.values.get(name) for name in _NAMES} | dict(attributes)
+        return await self._patch(patient_id, attributes, call)
 
     async def create_patient(self, attributes: Mapping[str, Any], call: Call) -> Patient:
         """Sent once: when the answer is lost, look the patient up by its ``integration_record_id``."""
@@ -108,6 +133,12 @@ class HintClient:
     def _read_page(self, answer: Answer, offset: int, limit: int) -> PatientPage:
         patients = tuple(read_patient(raw, self._fields) for raw in _read_array(answer.body))
         return PatientPage(patients, _read_total(answer, offset + len(patients), full=len(patients) >= limit))
+
+
+def _asks_for_names(refusal: Refusal, attributes: Mapping[str, Any]) -> bool:
+    """Was the change refused for the lack of a name that it did not mean to clear?"""
+    left_out = any(name not in attributes for name in _NAMES)
+    return left_out and _NAME_MISSING.search(refusal.message) is not None
 
 
 def since_filter(since: datetime) -> str:

@@ -18,9 +18,11 @@ class Bell:
         self._db = database
         self._poll_s = poll_s
         self._rung: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._wanted = asyncio.Event()
 
     def add(self, queue: str, wake: asyncio.Event) -> None:
         self._rung[queue].add(wake)
+        self._wanted.set()
 
     def remove(self, queue: str, wake: asyncio.Event) -> None:
         self._rung[queue].discard(wake)
@@ -30,7 +32,9 @@ class Bell:
             wake.set()
 
     async def listen(self) -> None:
-        """For ever; connects again by itself, and rings for all that it may have missed."""
+        """For ever, once there is somebody to wake; connects again by itself, and rings for all that it may have
+        missed."""
+        await self._wanted.wait()
         while True:
             try:
                 async with self._db.listening(CHANNEL, self.ring) as lost:

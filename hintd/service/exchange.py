@@ -27,10 +27,8 @@ from hintd.core.model import (
     Patient,
     Record,
     Side,
-    Value,
 )
-from hintd.core.normalize import same
-from hintd.core.observe import Unknown, current, take_in
+from hintd.core.observe import take_in
 from hintd.core.patient import render_patient
 from hintd.core.plan import (
     Plan,
@@ -39,27 +37,22 @@ from hintd.core.plan import (
     changes,
     has_unfinished,
     known_values,
-    landings,
     make_plan,
-    owe,
-    refused,
-    sending,
     straighten,
     written,
 )
+from hintd.core.record import words
+from hintd.core.unseen import Overwritten, find_overwritten, landings, owe, refused, sending
 from hintd.ports import ContactWrite, Level, LogEntry, ToPark, WriteResult
 from hintd.service.absence import brake, looks_emptied
+from hintd.service.report import report
+from hintd.service.work import NEW as NEW
 from hintd.service.work import Work
 
 ROUNDS = 8
 """Each round ends with a write or a read; a record that still changes under our hands is taken up again later."""
 
-NEW = "new:"
-"""Begins the id of a record still to be made: the link is claimed first, so that a repeated attempt finds it."""
-
-
-Stamps = tuple[datetime | None, datetime | None]
-"""When a value was first seen in Hint and in Salesforce."""
+_LEFT_ALONE = "The {} flows one way only; it was edited where it ends and is left alone"
 
 
 class RecordGone(Exception):
@@ -130,11 +123,13 @@ class Exchange:
     async def run(self) -> Outcome:
         """Steps until nothing is left to write.  Raises RecordGone and what the remotes raise."""
         self.told = dict.fromkeys(Side, self.link.reported)
+        frozen_before = self.link.frozen
         for _ in range(ROUNDS):
             step = await self._step()
             if isinstance(step, Outcome):
                 return step
             if not step:
+                self._tell_frozen(frozen_before)
                 return await self._finish()
         raise Retryable(f"{self.link.contact_id} and {self.link.patient_id} keep changing while they are reconciled")
 
@@ -144,7 +139,7 @@ class Exchange:
         plan = make_plan(self.link, self.work.book)
         self.link, agreed = agree(self.link, plan.agreed, self.work.now())
         self.history += agreed
-        self.held = dict(self.refused)
+        self.held = self.refused | {d.field.name: _LEFT_ALONE.format(words(d.field)) for d in plan.left}
         return await self._braked(plan) or await self._write_contact(plan) or await self._write_patient(plan)
 
     async def _braked(self, plan: Plan) -> Outcome | None:
@@ -207,10 +202,13 @@ class Exchange:
             self.link = replace(self.link, contact_id=answer.contact_id)
         if answer.after is None:
             raise Retryable(f"Contact {self.link.contact_id} was written but could not be read back")
-        overwritten = self._overwritten(answer.before, todo, beside) if answer.before is not None else []
+        kept = known_values(self.link.salesforce)
+        wrote = {**changes(todo), **{name: kept.get(name) for name in beside}}
+        before = answer.before
+        overwritten = find_overwritten(self.link, before, wrote, self.work.book) if before is not None else []
         self._rest_on(answer.after, todo, beside)
         for found in overwritten:
-            self.settle_overwritten(Side.SALESFORCE, *found)
+            self.settle_overwritten(Side.SALESFORCE, found)
 
     def _beside(self, side: Side, todo: Sequence[Decision], fields: Mapping[str, Any]) -> set[str]:
         """Fields of the table that had to be written although nothing was decided about them."""
@@ -220,29 +218,12 @@ class Exchange:
 
         return {f.name for f in self.work.book.fields if remote_name(f) in fields} - {d.field.name for d in todo}
 
-    def _overwritten(
-        self, before: Contact, todo: Sequence[Decision], beside: Collection[str]
-    ) -> list[tuple[Field, Value, Value, Stamps]]:
-        """If-Unmodified-Since is blind within a second, and events of one record may come out of order: an edit that
-        was not known may have been written over.  The read before the write shows it."""
-        book, half = self.work.book, self.link.salesforce
-        kept = known_values(half)
-        wrote = {**changes(todo), **{name: kept.get(name) for name in beside}}
-        found: list[tuple[Field, Value, Value, Stamps]] = []
-        for name, value in wrote.items():
-            field_, known = book.field(name), current(half, name)
-            if isinstance(known, Unknown) or name not in before.values:
-                continue
-            stood, seen = before.values[name], self.link.hint.seen.get(name)
-            if not same(field_, known, stood, book.rules) and not same(field_, value, stood, book.rules):
-                found.append((field_, value, stood, (seen.stamp if seen else None, before.stamp)))
-        return found
-
-    def settle_overwritten(self, side: Side, field_: Field, wrote: Value, stood: Value, stamps: Stamps) -> None:
-        """An edit that hintd wrote over before it was known is kept in the history, and put back if it is the later."""
-        self.history.append(HistoryEntry(self.work.now(), field_.name, side, stood, wrote, "conflict_lost"))
-        if overwritten_wins(field_, side, *stamps):
-            self.link = owe(self.link, field_.name, stood, f"conflict_{side}_won")
+    def settle_overwritten(self, side: Side, found: Overwritten) -> None:
+        """An edit of ``side`` that was written over before it was known: kept in the history, put back if later."""
+        name = found.field.name
+        self.history.append(HistoryEntry(self.work.now(), name, side, found.stood, found.wrote, "conflict_lost"))
+        if overwritten_wins(found.field, side, found.hint_at, found.salesforce_at):
+            self.link = owe(self.link, name, found.stood, f"conflict_{side}_won")
 
     def _own_contact_fields(self) -> dict[str, Any]:
         """The fields by which a Contact says that it is linked: set when linking, set back when edited by hand."""
@@ -364,8 +345,8 @@ class Exchange:
             self.refused |= {n: f"{side.capitalize()} refused the value of {n} ({refusal.code})" for n in blamed}
             return True
         self.link = replace(self.link, held=dict(self.held))
-        await self._report(
-            f"hintd could not save the latest changes: {side.capitalize()} refused them ({refusal.code})."
+        await report(
+            self, f"hintd could not save the latest changes: {side.capitalize()} refused them ({refusal.code})."
         )
         return Outcome(OutcomeKind.PARKED, f"refused_by_{side}")
 
@@ -384,7 +365,7 @@ class Exchange:
             self._park_held(newly_held)
         state = LinkState.LINKED if self.link.state is LinkState.LINKING else self.link.state
         self.link = replace(self.link, held=dict(self.held), state=state)
-        await self._report(self._sentence())
+        await report(self, self._sentence())
         if newly_held or self.refused:
             return Outcome(OutcomeKind.PARKED, "held_field")
         if self.wrote:
@@ -403,34 +384,15 @@ class Exchange:
             )
         )
 
+    def _tell_frozen(self, before: Collection[str]) -> None:
+        for name, sentence in self.link.frozen.items():
+            if name not in before:
+                self.tell(Level.ERROR, "field_frozen", sentence)
+
     def _sentence(self) -> str | None:
         """What staff read on both records; names of fields and rules, no values."""
-        return f"Not synced: {'. '.join(self.held.values())}"[:255] if self.held else None
-
-    async def _report(self, sentence: str | None) -> None:
-        """Say it where staff look (README rule 13), best effort: the parked item is the truth."""
-        behind = [side for side in Side if self.told.get(side) != sentence]
-        for side in behind:
-            try:
-                await self._report_to(side, sentence)
-            except (Refused, Retryable) as error:
-                self.tell(
-                    Level.ERROR, "report_failed", f"the message for staff could not be written to {side}: {error}"
-                )
-        self.link = replace(self.link, reported=sentence)
-
-    async def _report_to(self, side: Side, sentence: str | None) -> None:
-        work, link = self.work, self.link
-        if side is Side.HINT and not link.patient_id.startswith(NEW):
-            patient = await work.remotes.hint.update_patient(
-                link.patient_id, {"integration_error_message": sentence}, work.call("report")
-            )
-            self.link = take_in(link, patient, work.book) if patient else link
-        elif side is Side.SALESFORCE and SYNC_ERROR in work.book.shape and not link.contact_id.startswith(NEW):
-            answer = await work.remotes.salesforce.write_contact(
-                link.contact_id, {SYNC_ERROR: sentence}, None, work.call("report")
-            )
-            self.link = take_in(link, answer.after, work.book) if answer.after else link
+        sentences = (*self.held.values(), *self.link.frozen.values())
+        return f"Not synced: {'. '.join(sentences)}"[:255] if sentences else None
 
     def tell(self, level: Level, what: str, message: str) -> None:
         ids = {"contact_id": self.link.contact_id, "patient_id": self.link.patient_id}

@@ -13,7 +13,7 @@ from hintd.service.absence import brake
 from hintd.service.exchange import Exchange
 from hintd.service.settle import Part, settle_unlinked
 from hintd.service.snapshots import index_row
-from hintd.service.work import Work
+from hintd.service.work import NEW, Work
 
 
 async def record_deleted(exchange: Exchange, notice: Notice) -> Outcome:
@@ -67,7 +67,7 @@ async def contact_gone(exchange: Exchange) -> Outcome:
 async def record_merged(exchange: Exchange, side: Side, winner_id: str) -> Outcome:
     """The link follows the winner; if both were linked, a person decides."""
     work, link = exchange.work, exchange.link
-    if await work.stores.links.find(work.connection.id, side, winner_id) is not None:
+    if await _is_spoken_for(exchange, side, winner_id):
         return _parked(
             exchange,
             "merged_both_linked",
@@ -80,6 +80,20 @@ async def record_merged(exchange: Exchange, side: Side, winner_id: str) -> Outco
     exchange.tell(Level.ERROR, "merged", f"{link.record_id(side)} was merged into {winner_id}: the link follows it")
     await exchange.read_both()
     return await exchange.run()
+
+
+async def _is_spoken_for(exchange: Exchange, side: Side, winner_id: str) -> bool:
+    """Is the winner linked, or just being linked?  A Contact made by a link in the making names its patient already."""
+    work = exchange.work
+    if await work.stores.links.find(work.connection.id, side, winner_id) is not None:
+        return True
+    if side is Side.HINT:
+        return False
+    winner = (await work.remotes.salesforce.get_contacts([winner_id], work.call("read_winner"))).get(winner_id)
+    if winner is None or winner.patient_id in (None, exchange.link.patient_id):
+        return False
+    other = await work.stores.links.find(work.connection.id, Side.HINT, str(winner.patient_id))
+    return other is not None and other.contact_id.startswith(NEW)
 
 
 async def unlink_contact(exchange: Exchange, why: str | None) -> None:

@@ -23,6 +23,7 @@ from hintd.core.model import (
 )
 from hintd.core.normalize import same
 from hintd.core.observe import Newness, Unknown, current, judge, latest, own_fields_differ
+from hintd.core.unseen import Overwritten
 from hintd.ports import Busy, Level, LogEntry, Taken
 from hintd.service import newcomers, partings
 from hintd.service.exchange import NEW, Exchange, RecordGone
@@ -140,9 +141,11 @@ async def _late_event(exchange: Exchange, patient: Patient) -> Outcome:
         if overwrote.until is not None and patient.stamp >= overwrote.until:
             continue
         stood, now = patient.values[name], current(exchange.link.hint, name)
-        if isinstance(now, Unknown) or same(field, stood, overwrote.replaced, rules) or same(field, stood, now, rules):
+        if isinstance(now, Unknown):
             continue
-        exchange.settle_overwritten(Side.HINT, field, now, stood, (patient.stamp, overwrote.won_at))
+        if any(same(field, stood, each, rules) for each in (overwrote.replaced, overwrote.wrote, now, *overwrote.sent)):
+            continue
+        exchange.settle_overwritten(Side.HINT, Overwritten(field, now, stood, patient.stamp, overwrote.won_at))
         remaining = {**exchange.link.overwrote, name: replace(overwrote, known_until=patient.stamp)}
         exchange.link = replace(exchange.link, overwrote=remaining)
     return await exchange.run_unfinished(Outcome(OutcomeKind.NO_CHANGE, "older"))
@@ -169,7 +172,7 @@ async def _react_unlinked(work: Work, notice: Notice) -> Outcome:
 
 
 def _tell_false_claim(work: Work, contact: Contact) -> tuple[LogEntry, ...]:
-    """Link fields that somebody filled in on an unlinked Contact are left alone, and never taken for a link (rule 11)."""
+    """Link fields filled in by hand on an unlinked Contact are left alone and never taken for a link (rule 11)."""
     if not (contact.synced or contact.patient_id):
         return ()
     sentence = "Synced to Hint or the Hint Patient Id was edited, but the Contact is not linked; nothing was changed"

@@ -29,6 +29,10 @@ LEASE_S = 30.0
 and is done again, so it is as long as the slowest remote call may take."""
 
 
+NEW = "new:"
+"""Begins the id of a record still to be made: the link is claimed first, so that a repeated attempt finds it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stores:
     links: Links

@@ -24,7 +24,7 @@ from tests.private_rabbit import free_port
 
 CONNECTIONS = (1, 16, 64)
 THROUGHPUT, P99 = 0.8, 1.5  # of the floor's
-_PATIENTS = 500
+_PATIENTS = 200
 
 Empty = Callable[[], Awaitable[None]]
 
@@ -45,7 +45,7 @@ class Rig:
 
 
 async def measure(servers: Servers, *, quick: bool) -> AsyncIterator[Figure]:
-    pace = Pace(1.0, 3) if quick else Pace(4.0, 5)
+    pace = Pace(0.7, 5) if quick else Pace(1.5, 9)
     async with _on_postgres(servers) as rig:
         async for figure in _figures(servers, rig, pace):
             yield figure

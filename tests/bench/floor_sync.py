@@ -1,4 +1,4 @@
-"""The floor of syncing, a child process: bare aiohttp and grpc.aio doing the least, in both directions, for e-mail only.
+"""The floor of syncing, a child process: bare aiohttp and grpc.aio doing the least, both ways, for e-mail only.
 
 A webhook is verified, decoded and written by one composite request (PATCH and the GET that shows what was stored); a
 change event is decoded and written by one PATCH.  Nothing is stored, nothing compared but what is known to stand there.
@@ -99,7 +99,7 @@ class Floor:
         if event.schema_id not in self.schemas:
             answer = await stub.GetSchema(SchemaRequest(schema_id=event.schema_id), metadata=metadata)
             self.schemas[event.schema_id] = fastavro.parse_schema(json.loads(answer.schema_json))
-        change = fastavro.schemaless_reader(BytesIO(event.payload), self.schemas[event.schema_id])
+        change: Any = fastavro.schemaless_reader(BytesIO(event.payload), self.schemas[event.schema_id])
         return change["ChangeEventHeader"]["recordIds"][0], change["Email"]
 
 

@@ -1,4 +1,4 @@
-"""From the edit on one side to the write on the other, over the wire, and how many of them one process does a second."""
+"""From the edit on one side to the write on the other, over the wire, and how many of them one process does."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Pace:
 
 
 async def measure(servers: Servers, *, quick: bool) -> AsyncIterator[Figure]:
-    pace = Pace(40, 60, 3) if quick else Pace(120, 200, 5)
+    pace = Pace(40, 60, 3) if quick else Pace(100, 200, 5)
     async with AsyncExitStack() as stack:
         floor = await stack.enter_async_context(floor_stage(servers, pace.burst))
         buses = {"embedded bus": ""}

@@ -99,10 +99,10 @@ def _request(path: str, body: bytes, secret: str) -> bytes:
 
 
 async def drive(asked: dict[str, Any]) -> dict[str, float]:
+    requests = itertools.cycle(_requests(asked))
     begun = time.perf_counter()
     counted_from = begun + asked.get("warm_up_s", 0.0)
     until = Until(counted_from + asked["seconds"] if "seconds" in asked else None, asked.get("count"))
-    requests = itertools.cycle(_requests(asked))
     loop = asyncio.get_running_loop()
     opened = [
         await loop.create_connection(lambda: Connection(requests, until), "127.0.0.1", asked["port"])

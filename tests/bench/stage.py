@@ -1,4 +1,4 @@
-"""Where syncing is measured: a sandbox of its own for the floor, and one for each hintd, so that they can take turns."""
+"""Where syncing is measured: a sandbox of its own for the floor and one for each hintd, so that they can take turns."""
 
 from __future__ import annotations
 

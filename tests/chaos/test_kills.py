@@ -61,7 +61,12 @@ async def test_with_the_inbox_as_bus_all_changes_arrive_once_though_every_proces
     tmp_path: Path, store_dsn: str
 ) -> None:
     async with open_world(tmp_path, dsn=store_dsn) as world:
-        await everything_arrives(world, seed=2, count=200, each=1)
+        fleet = [world.hintd("worker", "worker"), world.hintd("front", "listener", "stream", "scheduler")]
+        edits = Edits(world.pairs, random.Random(2))
+        async with world.running(*fleet):
+            await edit_and_kill(world, fleet, edits, count=200, kills=fleet)
+            await judge(world, edits, fleet)
+            await world.end(fleet)
 
 
 @pytest.mark.long

@@ -23,7 +23,7 @@ async def links_in_hand(dsn: str) -> int:
         await connection.close()
 
 
-@pytest.mark.parametrize("bus", ["rabbitmq", "inbox"])
+@pytest.mark.parametrize("bus", ["rabbitmq", pytest.param("inbox", marks=pytest.mark.long)])
 async def test_a_stopped_process_finishes_what_it_has_in_hand(
     tmp_path: Path, store_dsn: str, amqp_url: str, bus: str
 ) -> None:
@@ -33,7 +33,7 @@ async def test_a_stopped_process_finishes_what_it_has_in_hand(
         edits = Edits(world.pairs, random.Random(8))
         await world.clinic.ask("POST", "settings", {"hint_latency_ms": 200, "salesforce_latency_ms": 200})
         async with world.running(daemon):
-            for _ in range(3):
+            for _ in range(2):
                 for edit in edits.plan(50):
                     await world.clinic.make(edit)
                 begun = time.monotonic()

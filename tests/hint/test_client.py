@@ -169,6 +169,23 @@ async def test_refusal_carries_the_words_of_hint_but_does_not_say_them(
     assert counts.results == ["refused"]
 
 
+async def test_a_hint_that_wants_the_names_with_every_change_gets_them(client: HintClient, hint: FakeHint) -> None:
+    """Which of the two holds is not confirmed: the first refusal tells, and is remembered."""
+    shown = Reply(200, patient(first_name="Ada", last_name="Abbott"))
+    hint.will(Reply(422, {"message": "Validation failed: First name can't be blank"}), shown, shown, shown, shown)
+    for city in ("Denver", "Austin"):
+        await client.update_patient("pat-1", {"address_city": city}, WRITE)
+    asked = [(asked.method, asked.json if asked.body else None) for asked in hint.asked]
+    named = {"first_name": "Ada", "last_name": "Abbott"}
+    assert asked == [
+        ("PATCH", {"address_city": "Denver"}),
+        ("GET", None),
+        ("PATCH", {**named, "address_city": "Denver"}),
+        ("GET", None),
+        ("PATCH", {**named, "address_city": "Austin"}),
+    ]
+
+
 async def test_refusal_without_words_gets_a_sentence(client: HintClient, hint: FakeHint) -> None:
     hint.will(Reply(422, body=b"<html>"))
     with pytest.raises(Refused) as caught:

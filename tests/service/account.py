@@ -119,10 +119,8 @@ class Account:
         self.contests[key] = [*recent, edit]
 
     def _agreed(self, link: Link, each: Field, held: dict[Side, Record | None]) -> bool:
-        """Did both sides hold the same, or rest on what each of them held, just before?"""
+        """Did the pair rest on what each side held just before?  Two equal edits that hintd has not seen are none."""
         values = {side: None if record is None else record.values.get(each.name) for side, record in held.items()}
-        if same(each, values[Side.HINT], values[Side.SALESFORCE], self.book.rules):
-            return True
         return all(
             each.name in link.half(side).values
             and each.name not in link.half(side).seen

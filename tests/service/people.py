@@ -1,4 +1,4 @@
-"""What people do in a simulated world: they edit, clear, reformat, add, delete, merge and part records on both sides."""
+"""What people do in a simulated world: they edit, clear, reformat and add records on both sides."""
 
 from __future__ import annotations
 

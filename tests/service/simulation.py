@@ -7,19 +7,19 @@ both sides are swept, and ``tests.service.verdict`` says whether the rules held.
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from contextlib import contextmanager
+from datetime import timedelta
 from random import Random
 from typing import Any
 
-import msgspec
 import structlog
 
-from hintd.core.errors import CredentialsRefused, RemoteError
+from hintd.core.errors import RemoteError
 from hintd.core.fields import FIELDS, Book
-from hintd.core.model import Change, LinkState, Notice, Outcome, Patient, Side, Source
-from hintd.ports import AlreadyLinked, BusDown, Connection, Delivery, FenceLost, StoreDown
+from hintd.core.model import Notice, Outcome, Side
+from hintd.ports import AlreadyLinked, BusDown, Connection, FenceLost, StoreDown
 from hintd.service.consume import Consumer
 from hintd.service.ingest import Ingest, relay
 from hintd.service.linking import LinkingRefused, adopt_link, link_by_person, unlink_by_person
@@ -30,7 +30,7 @@ from tests.fakes.bus import MemoryBus
 from tests.fakes.clock import BEGINNING, VirtualLoop
 from tests.fakes.hint import MemoryPractice, Webhook
 from tests.fakes.memory import Memory
-from tests.fakes.salesforce import ChangeEvent, MemoryOrg, Row, org_book
+from tests.fakes.salesforce import ChangeEvent, MemoryOrg, org_book
 from tests.fakes.stores import (
     MemoryConnections,
     MemoryCursors,
@@ -41,64 +41,18 @@ from tests.fakes.stores import (
     MemoryParking,
 )
 from tests.service.account import Account
+from tests.service.automations import set_up_automations
+from tests.service.climate import Climate, draw_climate
 from tests.service.people import Hint, Salesforce, new_person, same_person_in_salesforce
-from tests.service.weather import Exposed, Killed, Life, Weather
+from tests.service.post import Post
+from tests.service.weather import Counting, Exposed, Killed, Life, LivingBus, Weather
 
 OVERLAP_S = 300.0
-STORM_EDITS = (8, 22)
 LEASE_S = 30.0
 PATIENCE_S = 4 * 3600.0
 """How long the calm may take; a refused webhook alone costs an hour."""
 
 TROUBLES = (RemoteError, StoreDown, BusDown, FenceLost, AlreadyLinked, LinkBusy, LinkingRefused)
-
-
-@dataclass(frozen=True, slots=True)
-class Climate:
-    """What a seed's world is like; drawn once, so that some worlds are harsh in one way only."""
-
-    pairs: int
-    workers: int
-    codes: bool
-    hides_title: bool
-    stamps_no_ops: bool
-    creates_contacts: bool
-    uppercases: bool
-    interferes: bool
-    validates: bool
-    duels: bool
-    kills: float
-    remote_faults: float
-    store_faults: float
-    losses: float
-    outages: bool
-    edits: int
-    pace_s: float
-
-
-def draw_climate(random: Random) -> Climate:
-    def sometimes(share: float) -> bool:
-        return random.random() < share
-
-    return Climate(
-        pairs=random.randint(1, 3),
-        workers=random.randint(1, 3),
-        codes=sometimes(0.5),
-        hides_title=sometimes(0.3),
-        stamps_no_ops=sometimes(0.3),
-        creates_contacts=sometimes(0.7),
-        uppercases=sometimes(0.2),
-        interferes=sometimes(0.2),
-        validates=sometimes(0.1),
-        duels=sometimes(0.1),
-        kills=random.choice((0.0, 0.0, 0.003, 0.01)),
-        remote_faults=random.choice((0.0, 0.05, 0.15)),
-        store_faults=random.choice((0.0, 0.0, 0.02)),
-        losses=random.choice((0.0, 0.1, 0.3)),
-        outages=sometimes(0.3),
-        edits=random.randint(*STORM_EDITS),
-        pace_s=random.choice((0.3, 2.0, 10.0)),
-    )
 
 
 class World:
@@ -124,7 +78,7 @@ class World:
         self.accepted = 0
         self.sent = 0
         self.calls: list[str] = []
-        self.couriers: set[asyncio.Task[None]] = set()
+        self.post = Post(self)
         self.tasks: list[asyncio.Task[None]] = []
         self.ids = 0
         self.connection = Connection(
@@ -143,8 +97,11 @@ class World:
         stores = self._stores()
         if life.name != "calm":
             stores = Stores(*(Exposed(getattr(stores, name), "store", life, self.weather) for name in Stores.__slots__))
-        hint, salesforce = Exposed(self.practice, "hint", life, self.weather), Exposed(self.org, "salesforce", life, self.weather)
-        remotes = Remotes(self.connection, Counting(hint, self), Counting(salesforce, self))
+        hint, salesforce = (
+            Exposed(self.practice, "hint", life, self.weather),
+            Exposed(self.org, "salesforce", life, self.weather),
+        )
+        remotes = Remotes(self.connection, Counting(hint, self.calls), Counting(salesforce, self.calls))
         return Work(stores, remotes, self.book, life.name, self.loop.now)
 
     def _stores(self) -> Stores:
@@ -189,63 +146,6 @@ class World:
         self.ids += 1
         return f"n{self.ids}"
 
-    def webhook(self, event: Webhook) -> None:
-        change = {"patient.created": Change.CREATED, "patient.destroyed": Change.DELETED}.get(event.type, Change.CHANGED)
-        snapshot = msgspec.json.encode(event.patient)
-        may_be_lost = change is not Change.DELETED  # Hint lists what it could not deliver, so this one is not lost
-
-        def notice() -> Notice:
-            stamp = datetime.fromisoformat(event.patient["updated_at"])
-            return Notice(
-                self.new_id(), Source.WEBHOOK, "pra-1", Side.HINT, event.patient["id"], change, stamp, self.loop.now(), snapshot
-            )
-
-        self._send(notice, may_be_lost, retry_s=3600.0)
-
-    def change_event(self, event: ChangeEvent) -> None:
-        kind = {"CREATE": Change.CREATED, "DELETE": Change.DELETED}.get(event.kind, Change.CHANGED)
-        whole_second = event.at.replace(microsecond=0)
-        fields, reread = dict(event.fields), []
-        if "MailingStreet" in fields and event.kind == "UPDATE" and self.random.random() < 0.2:
-            del fields["MailingStreet"]
-            reread = ["MailingStreet"]
-        body = {
-            "changeType": event.kind, "commitTimestamp": int(whole_second.timestamp() * 1000), "changeOrigin": "",
-            "transactionKey": self.new_id(), "whole": event.kind == "CREATE", "fields": fields, "reread": reread,
-        }  # fmt: skip
-        snapshot = None if kind is Change.DELETED else msgspec.json.encode(body)
-        if kind is Change.CHANGED and self.random.random() < self.climate.losses / 3:
-            kind, snapshot = Change.GAP, None
-
-        def notice() -> Notice:
-            return Notice(
-                self.new_id(), Source.STREAM, "pra-1", Side.SALESFORCE, event.contact_id, kind, whole_second,
-                self.loop.now(), snapshot,
-            )  # fmt: skip
-
-        self._send(notice, True, retry_s=5.0)
-
-    def _send(self, notice: Any, may_be_lost: bool, *, retry_s: float) -> None:
-        if not self.weather.calm and may_be_lost and self.random.random() < self.climate.losses:
-            self.tell("an event was lost")
-            return
-        for _ in range(2 if self.random.random() < self.climate.losses else 1):
-            slow = self.random.random() < 0.15
-            delay_s = self.random.expovariate(1 / (60.0 if slow else 0.5))
-            courier = self.loop.create_task(self._deliver(notice, delay_s, retry_s))
-            self.couriers.add(courier)
-            courier.add_done_callback(self.couriers.discard)
-
-    async def _deliver(self, notice: Any, delay_s: float, retry_s: float) -> None:
-        await asyncio.sleep(delay_s)
-        while True:
-            try:
-                if "inbox" in self.weather.down and "bus" in self.weather.down:
-                    raise BusDown("nothing durable is up")
-                return await self.ingest.accept(notice())
-            except BusDown:
-                await asyncio.sleep(retry_s)
-
     async def keep_sweeping(self) -> None:
         while True:
             await asyncio.sleep(self.random.uniform(20, 200))
@@ -276,42 +176,9 @@ class World:
             assert patient is not None and contact is not None
             await adopt_link(self.work(), contact, patient)
         await asyncio.sleep(1.5)
-        self.practice.on_webhook, self.practice.on_save = self.webhook, self.account.patient_saved
-        self.org.on_event, self.org.on_save = self.change_event, self.account.contact_saved
-        self._set_up_automations()
-
-    def _set_up_automations(self) -> None:
-        c = self.climate
-        if c.uppercases:
-            self.org.triggers.append(_uppercase_middle_name)
-        if c.interferes:
-            self.org.triggers.append(_zip_follows_city)
-        if c.validates:
-            self.org.refuses = lambda row: row["MailingCity"] == "Rome" and row["Email"] == "bo@y.org"
-        if c.duels:
-            self._set_up_duel()
-
-    def _set_up_duel(self) -> None:
-        """An automation on each side insists on a value of its own, a moment after each change."""
-        tell_org, tell_practice = self.org.on_save, self.practice.on_save
-
-        def in_salesforce(saved: Any) -> None:
-            tell_org(saved)
-            if saved.after.values.get("insurance_x", saved.after.values["middle_name"]) == "Theirs":
-                self.loop.call_later(2.0, self._insist, Side.SALESFORCE, saved.contact_id)
-
-        def in_hint(saved: Any) -> None:
-            tell_practice(saved)
-            if saved.after.values["middle_name"] in ("Ours", "OURS"):
-                self.loop.call_later(2.0, self._insist, Side.HINT, saved.patient_id)
-
-        self.org.on_save, self.practice.on_save = in_salesforce, in_hint
-
-    def _insist(self, side: Side, record_id: str) -> None:
-        if side is Side.HINT and record_id in self.practice.patients:
-            self.practice.edit(record_id, {"middle_name": "Theirs"})
-        elif side is Side.SALESFORCE and self.org.look(record_id) is not None:
-            self.org.edit(record_id, {"MiddleName": "Ours"})
+        self.practice.on_webhook, self.practice.on_save = self.post.webhook, self.account.patient_saved
+        self.org.on_event, self.org.on_save = self.post.change_event, self.account.contact_saved
+        set_up_automations(self)
 
     async def live(self) -> None:
         """One act of somebody after the other, sometimes within the same second."""
@@ -379,8 +246,8 @@ class World:
 
     def _in_background(self, doing: Any) -> None:
         courier = self.loop.create_task(doing)
-        self.couriers.add(courier)
-        courier.add_done_callback(self.couriers.discard)
+        self.post.couriers.add(courier)
+        courier.add_done_callback(self.post.couriers.discard)
 
     async def _link(self, contact_id: str, patients: list[str]) -> None:
         patient_id = self.random.choice([None, *patients])
@@ -459,13 +326,13 @@ class World:
 
     async def further_round(self) -> None:
         """Everything is swept once more from the beginning, and every record's present state is announced again."""
-        for patient_id, raw in list(self.practice.patients.items()):
-            self.webhook(Webhook("patient.updated", {**raw}, self.loop.now()))
+        for raw in list(self.practice.patients.values()):
+            self.post.webhook(Webhook("patient.updated", {**raw}, self.loop.now()))
         for contact_id, row in list(self.org.contacts.items()):
             if not row["IsDeleted"]:
                 stamp = row["saved_at"].strftime("%Y-%m-%dT%H:%M:%S.000Z")
                 shown = {k: v for k, v in row.items() if k in self.book.shape} | {"LastModifiedDate": stamp}
-                self.change_event(ChangeEvent("UPDATE", contact_id, shown, row["saved_at"]))
+                self.post.change_event(ChangeEvent("UPDATE", contact_id, shown, row["saved_at"]))
         await self._wait_until_idle()
         await sweep_connection(self.work(), self.ingest.accept_all, overlap_s=0.0, since=BEGINNING.replace(year=2000))
         await self._wait_until_idle()
@@ -475,106 +342,30 @@ class World:
         while True:
             await asyncio.sleep(5.0)
             waiting = sum((await self.bus.waiting()).values()) + sum((await self.inbox.waiting()).values())
-            if not waiting and not self.couriers:
+            if not waiting and not self.post.couriers:
                 return
             if self.loop.time() > deadline:
-                self.tell(f"still {waiting} messages wait, {len(self.couriers)} are under way")
+                self.tell(f"still {waiting} messages wait, {len(self.post.couriers)} are under way")
                 return
 
     async def close(self) -> None:
-        for task in (*self.tasks, *self.couriers):
+        for task in (*self.tasks, *self.post.couriers):
             task.cancel()
-        await asyncio.gather(*self.tasks, *self.couriers, return_exceptions=True)
+        await asyncio.gather(*self.tasks, *self.post.couriers, return_exceptions=True)
 
 
-class Counting:
-    """A remote, with every call written down."""
-
-    def __init__(self, remote: Any, world: World) -> None:
-        self._remote, self._world = remote, world
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._remote, name)
-
-        async def call(*args: Any, **named: Any) -> Any:
-            self._world.calls.append(name)
-            return await method(*args, **named)
-
-        return call
-
-
-class LivingBus:
-    """The bus as one worker sees it: with the worker's life ends what it has in hand."""
-
-    def __init__(self, bus: MemoryBus, life: Life) -> None:
-        self._bus, self._life = bus, life
-        self._in_hand: list[Any] = []
-
-    def consume(self, queue: Any, *, prefetch: int) -> Any:
-        return _LivingConsumer(self._bus.consume(queue, prefetch=prefetch), self._in_hand, self._life)
-
-    def lose_all(self) -> None:
-        for delivery in self._in_hand:
-            delivery.lose()
-
-
-class _LivingConsumer:
-    def __init__(self, context: Any, in_hand: list[Any], life: Life) -> None:
-        self._context, self._in_hand, self._life = context, in_hand, life
-
-    async def __aenter__(self) -> Any:
-        self._messages = await self._context.__aenter__()
-        return self
-
-    async def __aexit__(self, *error: Any) -> None:
-        await self._context.__aexit__(*error)
-
-    def __aiter__(self) -> Any:
-        return self
-
-    async def __anext__(self) -> Delivery:
-        delivery = await anext(self._messages)
-        self._in_hand.append(delivery)
-        return LivingDelivery(delivery, self._life)
-
-
-class LivingDelivery:
-    def __init__(self, delivery: Delivery, life: Life) -> None:
-        self._delivery, self._life = delivery, life
-        self.body, self.attempt = delivery.body, delivery.attempt
-
-    async def ack(self) -> None:
-        self._life.check()
-        await self._delivery.ack()
-
-    async def retry(self, delay_s: float) -> None:
-        self._life.check()
-        await self._delivery.retry(delay_s)
-
-    async def release(self) -> None:
-        self._life.check()
-        await self._delivery.release()
-
-
-def _uppercase_middle_name(_: Row, after: Row) -> dict[str, Any]:
-    name = after["MiddleName"]
-    return {"MiddleName": name.upper()} if isinstance(name, str) else {}
-
-
-def _zip_follows_city(before: Row, after: Row) -> dict[str, Any]:
-    """A trigger that edits another field inside the transaction of whoever changed the city."""
-    if before.get("MailingCity") == after["MailingCity"]:
-        return {}
-    return {"MailingPostalCode": {"Oslo": "00150", "Rome": "00118"}.get(after["MailingCity"] or "")}
-
-
-def silence_logs(world: World) -> None:
-    """The service's log goes into the story; what it calls an exception is an alarm."""
+@contextmanager
+def listen_to_logs(world: World) -> Iterator[None]:
+    """What the service logs as an exception is an alarm; the rest of its log is dropped."""
 
     def listen(_: Any, method: str, entry: Any) -> Any:
         if method == "exception":
-            import traceback
             world.alarms.append(traceback.format_exc())
         raise structlog.DropEvent
 
+    before = structlog.get_config()
     structlog.configure(processors=[listen], cache_logger_on_first_use=False)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from hintd.core.contact import PATIENT_ID
 from hintd.core.fields import Field, Kind
-from hintd.core.model import Contact, Link, LinkState, Patient, Record, Side, Value
+from hintd.core.model import Contact, Link, LinkState, Patient, Side, Value
 from hintd.core.normalize import same
-from tests.service.account import Edit
+from tests.service.account import Edit, Pair
 from tests.service.simulation import World
 
 WRITES = frozenset({"write_contact", "upsert_contact", "update_patient", "create_patient"})
@@ -48,7 +48,9 @@ def _one_record_each(world: World) -> Iterator[str]:
     for partner_id, times in world.account.created.items():
         if times > 1:
             yield f"{times} records were created for {partner_id}"
-    holders = Counter(row[PATIENT_ID] for row in world.org.contacts.values() if not row["IsDeleted"] and row[PATIENT_ID])
+    holders = Counter(
+        row[PATIENT_ID] for row in world.org.contacts.values() if not row["IsDeleted"] and row[PATIENT_ID]
+    )
     yield from (f"{n} Contacts hold {patient_id}" for patient_id, n in holders.items() if n > 1)
 
 
@@ -91,7 +93,9 @@ def _parked_whole(world: World, link: Link) -> bool:
 
 def has_unlinked_newcomer(world: World) -> bool:
     """A new patient without a link is looked at again with every event about it."""
-    new = (i for i, raw in world.practice.patients.items() if raw["created_at"] >= world.connection.created_at.isoformat())
+    new = (
+        i for i, raw in world.practice.patients.items() if raw["created_at"] >= world.connection.created_at.isoformat()
+    )
     return any(world.account.link_of(Side.HINT, patient_id) is None for patient_id in new)
 
 
@@ -114,14 +118,16 @@ def _field(world: World, link: Link, field: Field, patient: Patient, contact: Co
     if _hidden(world, field) or field.name in link.frozen or _is_rewritten(world, field, patient):
         return
     contest = world.account.contests.get((pair, field.name), [])
-    if contest and not _moved_up(field, contest, patient):
+    if contest and not _is_one_street(world, pair, field):
         yield from _contest(world, link, field, contest, {Side.HINT: at_hint, Side.SALESFORCE: at_salesforce})
 
 
-def _moved_up(field: Field, contest: list[Edit], patient: Patient) -> bool:
-    """A street without a first line begins with its second one."""
-    lines = {patient.values["address_line1"], patient.values["address_line2"]}
-    return field.kind is Kind.LINE and contest[-1].value in lines
+def _is_one_street(world: World, pair: Pair, field: Field) -> bool:
+    """Both lines are one field in Salesforce: an edit of either of them there competes with an edit of the other."""
+    if field.kind is not Kind.LINE:
+        return False
+    lines = [world.account.contests.get((pair, name), []) for name in ("address_line1", "address_line2")]
+    return len({edit.side for edits in lines for edit in edits}) == 2
 
 
 def _is_rewritten(world: World, field: Field, patient: Patient) -> bool:
@@ -148,9 +154,7 @@ def _base(link: Link, field: Field) -> str:
     return ", ".join(f"{h.values.get(field.name)!r} seen {h.seen.get(field.name)}" for h in halves)
 
 
-def _contest(
-    world: World, link: Link, field: Field, contest: list[Edit], held: dict[Side, Value]
-) -> Iterator[str]:
+def _contest(world: World, link: Link, field: Field, contest: list[Edit], held: dict[Side, Value]) -> Iterator[str]:
     rules = world.book.rules
     sides = {edit.side for edit in contest}
     if not field.flows_to(Side.HINT):
@@ -189,6 +193,8 @@ def _history(world: World, link: Link) -> Iterator[str]:
 def _write_bound(world: World) -> Iterator[str]:
     writes = sum(call in WRITES for call in world.calls)
     links = len(world.memory.links)
-    bound = 3 * (world.account.edits + world.weather.faults + world.weather.deaths) + 8 * links + 30 * world.climate.duels
+    bound = (
+        3 * (world.account.edits + world.weather.faults + world.weather.deaths) + 8 * links + 30 * world.climate.duels
+    )
     if writes > bound:
         yield f"{writes} writes, more than {bound}"

@@ -13,7 +13,8 @@ from random import Random
 from typing import Any
 
 from hintd.core.errors import CredentialsRefused, RemoteDown, Retryable
-from hintd.ports import StoreDown
+from hintd.ports import Delivery, StoreDown
+from tests.fakes.bus import MemoryBus
 
 READS = frozenset({"find", "get", "get_patient", "get_contacts", "find_by_contact", "list_patients", "find_fate"})
 
@@ -107,3 +108,72 @@ class Exposed:
             return answer
 
         return call
+
+
+class Counting:
+    """A remote, with every call written down."""
+
+    def __init__(self, remote: Any, calls: list[str]) -> None:
+        self._remote, self._calls = remote, calls
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._remote, name)
+
+        async def call(*args: Any, **named: Any) -> Any:
+            self._calls.append(name)
+            return await method(*args, **named)
+
+        return call
+
+
+class LivingBus:
+    """The bus as one worker sees it: with the worker's life ends what it has in hand."""
+
+    def __init__(self, bus: MemoryBus, life: Life) -> None:
+        self._bus, self._life = bus, life
+        self._in_hand: list[Any] = []
+
+    def consume(self, queue: Any, *, prefetch: int) -> Any:
+        return _LivingConsumer(self._bus.consume(queue, prefetch=prefetch), self._in_hand, self._life)
+
+    def lose_all(self) -> None:
+        for delivery in self._in_hand:
+            delivery.lose()
+
+
+class _LivingConsumer:
+    def __init__(self, context: Any, in_hand: list[Any], life: Life) -> None:
+        self._context, self._in_hand, self._life = context, in_hand, life
+
+    async def __aenter__(self) -> Any:
+        self._messages = await self._context.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._context.__aexit__(*error)
+
+    def __aiter__(self) -> Any:
+        return self
+
+    async def __anext__(self) -> Delivery:
+        delivery = await anext(self._messages)
+        self._in_hand.append(delivery)
+        return LivingDelivery(delivery, self._life)
+
+
+class LivingDelivery:
+    def __init__(self, delivery: Delivery, life: Life) -> None:
+        self._delivery, self._life = delivery, life
+        self.body, self.attempt = delivery.body, delivery.attempt
+
+    async def ack(self) -> None:
+        self._life.check()
+        await self._delivery.ack()
+
+    async def retry(self, delay_s: float) -> None:
+        self._life.check()
+        await self._delivery.retry(delay_s)
+
+    async def release(self) -> None:
+        self._life.check()
+        await self._delivery.release()

@@ -47,7 +47,10 @@ async def _post(world: World, body: bytes, signed: str | None) -> tuple[int, str
         (_event(type="patient.danced"), signature(SECRET, _event(type="patient.danced")), 200, "other_type"),
         (_event(practice_id="pra-other"), signature(SECRET, _event(practice_id="pra-other")), 200, "unknown_practice"),
     ],
-    ids=["unsigned", "wrong key", "no digest", "too large", "not JSON", "a list", "no event", "unknown type", "unknown practice"],
+    ids=[
+        "unsigned", "wrong key", "no digest", "too large", "not JSON", "a list", "no event", "unknown type",
+        "unknown practice",
+    ],
 )  # fmt: skip
 async def test_a_bad_delivery_is_answered_and_counted_and_leaves_nothing(
     world: World, body: bytes, signed: str | None, status: int, result: str

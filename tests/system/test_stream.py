@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from hintd.ports import LogFilter
 from hintd.service.sweep import sweep_connection
 from tests.system.conftest import Fresh
-from tests.system.world import Pair, World, eventually
+from tests.system.world import World, eventually
 
 pytestmark = [pytest.mark.system, pytest.mark.asyncio(loop_scope="module")]
 
@@ -165,8 +166,6 @@ async def test_without_a_stream_changes_are_polled(fresh: Fresh, why: str) -> No
 
 
 async def _is_polling(world: World) -> None:
-    from hintd.ports import LogFilter
-
     async def look() -> bool:
         entries = await world.house.stores.log.read(world.connection.id, LogFilter())
         return any(entry.what == "polling" for _, entry in entries)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import aiohttp
+import msgspec
 from cryptography.fernet import Fernet
 
 from hintd.composition import House, open_house
@@ -387,19 +388,21 @@ async def running(house: House) -> AsyncIterator[Daemon]:
             signal.signal(number, handler)
 
 
-def configure(sandbox: Sandbox, dsn: str, bus_url: str, more: Mapping[str, str] | None = None) -> Config:
-    return load_config(None, environment(sandbox, dsn, bus_url, (free_port(), free_port())) | dict(more or {}))
+def configure(sandbox: Sandbox, dsn: str, bus_url: str, more: Mapping[str, str], sync: Fields) -> Config:
+    """``more``: environment variables; ``sync``: settings of that section that need a file, such as ``fields``."""
+    config = load_config(None, environment(sandbox, dsn, bus_url, (free_port(), free_port())) | dict(more))
+    return msgspec.structs.replace(config, sync=msgspec.structs.replace(config.sync, **sync))
 
 
 @asynccontextmanager
 async def open_world(
-    dsn: str, bus_url: str, *, config: Mapping[str, str] | None = None, **options: Any
+    dsn: str, bus_url: str, *, config: Mapping[str, str] = NONE, sync: Fields = NONE, **options: Any
 ) -> AsyncIterator[World]:
-    """A connected practice with hintd running and its stream live.  ``config``: settings as environment variables;
-    ``options``: those of the sandbox."""
+    """A connected practice with hintd running and its stream live.  ``config`` and ``sync``: settings of hintd as in
+    ``configure``; ``options``: those of the sandbox."""
     async with (
         running_sandbox(**options) as sandbox,
-        open_house(configure(sandbox, dsn, bus_url, config)) as house,
+        open_house(configure(sandbox, dsn, bus_url, config, sync)) as house,
         aiohttp.ClientSession() as session,
     ):
         connection = await connect(house)
