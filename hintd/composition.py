@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,6 +42,7 @@ from hintd.rabbit.bus import RabbitBus
 from hintd.salesforce.auth import Auth, Credentials, TokenSource
 from hintd.salesforce.contacts import SalesforceClient
 from hintd.sealing import Keys
+from hintd.service.hands import Hands
 from hintd.service.ingest import Ingest
 from hintd.service.react import react
 from hintd.service.work import Remotes, Stores, Work
@@ -178,6 +179,7 @@ class House:
     owner: str
     now: Callable[[], datetime] = utc_now
     chance: Callable[[], float] = random.random
+    hands: Hands = field(default_factory=Hands)
 
     @property
     def has_relay(self) -> bool:
@@ -187,7 +189,8 @@ class House:
         """Raises what describing the org raises."""
         reach = self.remote.reach(connection)
         book = await reach.salesforce.book()
-        return Work(self.stores, reach.remotes, book, self.owner, self.now, call_class, self.config.limits.lease_s)
+        lease_s = self.config.limits.lease_s
+        return Work(self.stores, reach.remotes, book, self.owner, self.now, call_class, lease_s, self.hands)
 
     async def react(self, connection: Connection, notice: Notice) -> Outcome:
         """Reach and settle the outcome of a notice of this connection."""

@@ -222,7 +222,7 @@ class Busy:
     """The link is under another's lease until about ``until``."""
 
     until: datetime
-    link_id: int = 0
+    link_id: int
 
 
 class StoreDown(Exception):
@@ -342,9 +342,10 @@ class Links(Protocol):
         """A new link in state LINKING under our lease.  Raises AlreadyLinked."""
         ...
 
-    async def remember(self, link: Link, fence: int) -> None:
-        """Store what is known of the link and keep the lease: right before a remote write, so that the write is known
-        for our own after a crash.  Its records and state stay as they were.  Raises FenceLost."""
+    async def remember(self, update: LinkUpdate) -> None:
+        """Store what is known of the link, with its history so far, and keep the lease: right before a remote write, so
+        that the write is known for our own after a crash.  Its records and state stay as they were.  Raises FenceLost.
+        """
         ...
 
     async def settle(self, settlement: Settlement) -> None:

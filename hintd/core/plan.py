@@ -230,6 +230,7 @@ def _count_turn(link: Link, name: str, turn: Turn, rules: Rules) -> Link:
         return link
     sentence = (
         f"{name} was written back and forth {flips} times within {rules.freeze_window_s:g} s, so hintd leaves it alone "
-        f"for this pair. Find what rewrites it, then release it with: hintd link unfreeze --contact {link.contact_id}"
+        "for this pair. Find what rewrites it, then release it with: hintd link unfreeze CONNECTION "
+        f"--contact {link.contact_id}"
     )
     return replace(link, frozen={**link.frozen, name: sentence})

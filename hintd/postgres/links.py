@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 import asyncpg
 
 from hintd.core.model import HistoryEntry, Link, LinkState, Side
-from hintd.ports import AlreadyLinked, Busy, FenceLost, Settlement, Taken
+from hintd.ports import AlreadyLinked, Busy, FenceLost, LinkUpdate, Settlement, Taken
 from hintd.postgres.codec import decode_change, decode_link, encode
 from hintd.postgres.pool import Database, Seal
-from hintd.postgres.rows import SETTLE, settle_row
+from hintd.postgres.rows import SETTLE, history_rows, settle_row
 
 _FENCE_LOST = "HF001"  # raised by the SQL function settle
 
@@ -56,7 +56,15 @@ order by id limit 1
 """
 
 _REMEMBER = """
-update link set base = $4 where connection_id = $1 and id = $2 and fence = $3 and lease_owner is not null returning id
+with kept as (
+    update link set base = $4 where connection_id = $1 and id = $2 and fence = $3 and lease_owner is not null
+    returning connection_id, id
+), told as (
+    insert into history (connection_id, link_id, at, field, side, change, cause, batch_id)
+    select kept.connection_id, kept.id, h.at, h.field, h.side, h.change, h.cause, h.batch_id
+    from kept, unnest($5::history_row[]) as h
+)
+select id from kept
 """
 
 _GIVE_BACK = """
@@ -99,7 +107,7 @@ class PostgresLinks:
             return Taken(self._link(row), row["fence"])
         standing = await self._db.row(_FIND, connection_id, side, record_id)
         # Given back between the two statements: busy until now, so that the caller asks again at once.
-        return None if standing is None else Busy(standing["lease_until"] or now)
+        return None if standing is None else Busy(standing["lease_until"] or now, standing["id"])
 
     async def open(
         self,
@@ -122,9 +130,10 @@ class PostgresLinks:
                 await self._refuse_second_link(link)
         return Taken(self._link(row), row["fence"])
 
-    async def remember(self, link: Link, fence: int) -> None:
-        base = self._seal(encode(link))
-        if await self._db.row(_REMEMBER, link.connection_id, link.id, fence, base) is None:
+    async def remember(self, update: LinkUpdate) -> None:
+        link, base = update.link, self._seal(encode(update.link))
+        history = history_rows(update.history, self._seal)
+        if await self._db.row(_REMEMBER, link.connection_id, link.id, update.fence, base, history) is None:
             raise FenceLost(f"the lease of link {link.id} was lost")
 
     async def settle(self, settlement: Settlement) -> None:

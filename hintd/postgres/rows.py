@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hintd.core.match import IndexRow
 from hintd.core.model import HistoryEntry, Side
@@ -49,9 +49,12 @@ def _link(update: LinkUpdate | None, seal: Seal) -> Row:
         return NO_LINK
     link = update.link
     base = seal(encode(link))
-    history = [_history_row(entry, seal) for entry in update.history]
     names = (link.contact_id, link.patient_id, link.state, link.linked_at, link.linked_by)
-    return (link.id, update.fence, *names, base, history)
+    return (link.id, update.fence, *names, base, history_rows(update.history, seal))
+
+
+def history_rows(entries: Sequence[HistoryEntry], seal: Seal) -> list[Row]:
+    return [_history_row(entry, seal) for entry in entries]
 
 
 def _history_row(entry: HistoryEntry, seal: Seal) -> Row:

@@ -43,7 +43,7 @@ from hintd.core.plan import (
 )
 from hintd.core.record import words
 from hintd.core.unseen import Overwritten, find_overwritten, landings, owe, refused, sending
-from hintd.ports import ContactWrite, Level, LogEntry, ToPark, WriteResult
+from hintd.ports import ContactWrite, Level, LinkUpdate, LogEntry, ToPark, WriteResult
 from hintd.service.absence import brake, looks_emptied
 from hintd.service.report import report
 from hintd.service.work import NEW as NEW
@@ -321,10 +321,11 @@ class Exchange:
     # --- both ---
 
     async def _remember(self, link: Link) -> None:
-        """Before a write it is stored what will be sent: when the answer is lost, or this process dies, hintd's own
-        value must not come back as somebody's edit and win over a real one.  A lost lease stops the write."""
+        """What will be sent is stored before: if the answer is lost, hintd's own value must not come back as somebody's
+        edit.  The history of what the stored link rests on goes with it.  A lost lease stops the write."""
         self.link = link
-        await self.work.stores.links.remember(link, self.fence)
+        await self.work.stores.links.remember(LinkUpdate(link, self.fence, tuple(self.history)))
+        self.history.clear()
 
     def _rest_on(self, after: Record, todo: Sequence[Decision], beside: Collection[str]) -> None:
         if isinstance(after, Patient):

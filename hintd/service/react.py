@@ -32,6 +32,10 @@ from hintd.service.snapshots import BadSnapshot, index_row, record_of
 from hintd.service.work import Work
 
 
+HAND_WAIT_S = 2.0
+"""How long a notice waits for a link that this process has in hand; after that its place goes to other records."""
+
+
 class LinkBusy(Exception):
     """Another worker has the link in hand: the notice has to wait a moment."""
 
@@ -42,14 +46,20 @@ class LinkBusy(Exception):
 
 async def react(work: Work, notice: Notice) -> Outcome:
     """Raises LinkBusy, FenceLost, and what the remotes raise; then the notice has no outcome yet."""
-    taken = await work.stores.links.take(
-        work.connection.id, notice.side, notice.record_id, owner=work.owner, now=work.now(), lease_s=work.lease_s
-    )
-    if isinstance(taken, Busy):
-        raise LinkBusy(taken.link_id)
+    taken = await _take(work, notice)
+    while isinstance(taken, Busy):
+        if not await work.hands.wait(taken.link_id, HAND_WAIT_S):
+            raise LinkBusy(taken.link_id)
+        taken = await _take(work, notice)
     if taken is None:
         return await _react_unlinked(work, notice)
     return await react_linked(work, taken, notice)
+
+
+async def _take(work: Work, notice: Notice) -> Taken | Busy | None:
+    return await work.stores.links.take(
+        work.connection.id, notice.side, notice.record_id, owner=work.owner, now=work.now(), lease_s=work.lease_s
+    )
 
 
 async def react_linked(work: Work, taken: Taken, notice: Notice) -> Outcome:

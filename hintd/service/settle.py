@@ -20,17 +20,18 @@ Part = Callable[[Exchange], Awaitable[Outcome]]
 async def run_and_settle(work: Work, taken: Taken, notice: Notice | None, part: Part) -> Outcome:
     """Run ``part`` on the link and settle.  When a remote stops it half-way, what was done until then is stored, the
     notice stays unsettled, and the remote's error goes on to the caller."""
-    exchange = Exchange(work, taken.link, taken.fence)
-    try:
-        outcome = await part(exchange)
-    except RemoteError:
-        await _store(exchange, taken, None, None)
-        raise
-    except BaseException:
-        await asyncio.shield(work.stores.links.give_back(taken))
-        raise
-    await _store(exchange, taken, notice, outcome)
-    return outcome
+    with work.hands.holding(taken.link.id):
+        exchange = Exchange(work, taken.link, taken.fence)
+        try:
+            outcome = await part(exchange)
+        except RemoteError:
+            await _store(exchange, taken, None, None)
+            raise
+        except BaseException:
+            await asyncio.shield(work.stores.links.give_back(taken))
+            raise
+        await _store(exchange, taken, notice, outcome)
+        return outcome
 
 
 async def _store(exchange: Exchange, taken: Taken, notice: Notice | None, outcome: Outcome | None) -> None:

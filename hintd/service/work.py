@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from hintd.core.fields import Book
@@ -23,6 +23,7 @@ from hintd.ports import (
     Parking,
     SalesforceOrg,
 )
+from hintd.service.hands import Hands
 
 LEASE_S = 30.0
 """The default of ``Work.lease_s``: so long a killed worker's links wait.  An exchange that outlives it loses its fence
@@ -64,6 +65,7 @@ class Work:
     now: Callable[[], datetime]
     call_class: CallClass = CallClass.REAL_TIME
     lease_s: float = LEASE_S
+    hands: Hands = field(default_factory=Hands)  # shared by all work of a process
 
     @property
     def connection(self) -> Connection:

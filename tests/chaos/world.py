@@ -238,8 +238,9 @@ async def _nothing_twice(world: World, house: House, work: Work, edits: Edits) -
         twice = {change for change, times in told.items() if times > 1}
         repeated = [entry for entry in entries if (entry.field, entry.side, entry.new) in twice]
         assert not repeated, f"the history of {pair} tells a change twice: {repeated}"
-        last = {name: value for (edited, name), value in edits.expected().items() if edited == pair}
-        assert set(last.values()) <= {entry.new for entry in entries}
+        last = {value for (edited, _), value in edits.expected().items() if edited == pair}
+        missing = last - {entry.new for entry in entries}
+        assert not missing, f"the history of {pair} does not tell of {missing}: {entries}"
 
 
 async def _ledger_adds_up(world: World, house: House, work: Work) -> None:

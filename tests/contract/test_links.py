@@ -48,7 +48,7 @@ async def test_an_opened_link_is_found_from_both_sides_and_is_ours(stores: Store
     assert await stores.links.find(1, Side.HINT, PATIENT) == taken.link
     assert await stores.links.find(1, Side.SALESFORCE, CONTACT) == taken.link
     assert await stores.links.take(1, Side.HINT, PATIENT, owner="they", now=NOW, lease_s=LEASE_S) == Busy(
-        later(LEASE_S)
+        later(LEASE_S), taken.link.id
     )
 
 
@@ -73,8 +73,9 @@ async def test_of_many_takers_one_gets_the_link(stores: Stores) -> None:
     await stores.link()
     takes = [stores.links.take(1, Side.HINT, PATIENT, owner=f"w{n}", now=NOW, lease_s=LEASE_S) for n in range(8)]
     answers = await asyncio.gather(*takes)
-    assert sum(isinstance(answer, Taken) for answer in answers) == 1
-    assert [answer for answer in answers if not isinstance(answer, Taken)] == [Busy(later(LEASE_S))] * 7
+    (taken,) = [answer for answer in answers if isinstance(answer, Taken)]
+    others = [answer for answer in answers if not isinstance(answer, Taken)]
+    assert others == [Busy(later(LEASE_S), taken.link.id)] * 7
 
 
 async def test_a_lease_that_ran_out_is_another_ones_and_the_old_fence_is_refused(stores: Stores) -> None:
@@ -157,6 +158,25 @@ async def test_a_link_comes_back_as_it_was_stored(stores: Stores) -> None:
     )
     await stores.links.settle(Settlement(1, NOW, link=LinkUpdate(link, taken.fence)))
     assert await stores.links.find(1, Side.SALESFORCE, CONTACT) == link
+
+
+async def test_what_is_remembered_before_a_write_stands_with_its_history_and_the_lease(stores: Stores) -> None:
+    await stores.link()
+    taken = await stores.take()
+    known = changed(taken.link, reported="remembered")
+    await stores.links.remember(LinkUpdate(known, taken.fence, (NOW_CHANGED,)))
+    assert await stores.links.find(1, Side.HINT, PATIENT) == known
+    assert list(await stores.links.history(known.id)) == [NOW_CHANGED]
+    assert isinstance(await stores.links.take(1, Side.HINT, PATIENT, owner="they", now=NOW, lease_s=LEASE_S), Busy)
+
+
+async def test_nothing_is_remembered_once_the_lease_is_lost(stores: Stores) -> None:
+    await stores.link()
+    taken = await stores.take()
+    await stores.take(owner="they", at=later(LEASE_S))
+    with pytest.raises(FenceLost):
+        await stores.links.remember(LinkUpdate(taken.link, taken.fence, (NOW_CHANGED,)))
+    assert await stores.links.history(taken.link.id) == []
 
 
 async def test_history_is_told_newest_first(stores: Stores) -> None:

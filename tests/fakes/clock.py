@@ -44,6 +44,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self._selector.at
 
+    def jump(self, seconds: float) -> None:
+        """Let time pass in which nothing happens."""
+        self._selector.at += seconds
+
     def now(self) -> datetime:
         return BEGINNING + timedelta(seconds=self.time())
 

@@ -18,6 +18,7 @@ from hintd.ports import (
     Busy,
     Connection,
     FenceLost,
+    LinkUpdate,
     LogEntry,
     LogFilter,
     NameTaken,
@@ -47,7 +48,7 @@ class MemoryLinks:
         if row is None:
             return None
         if row.lease_until is not None and row.lease_until > now:
-            return Busy(row.lease_until)
+            return Busy(row.lease_until, row.link.id)
         row.fence += 1
         row.lease_until = now + timedelta(seconds=lease_s)
         return Taken(row.link, row.fence)
@@ -70,9 +71,10 @@ class MemoryLinks:
         self._memory.parted.pop((connection_id, contact_id, patient_id), None)
         return Taken(link, 1)
 
-    async def remember(self, link: Link, fence: int) -> None:
+    async def remember(self, update: LinkUpdate) -> None:
+        link = update.link
         row = self._memory.links.get(link.id)
-        if row is None or row.fence != fence or row.lease_until is None:
+        if row is None or row.fence != update.fence or row.lease_until is None:
             raise FenceLost(f"the lease of link {link.id} was lost")
         stands = row.link
         row.link = replace(
@@ -83,6 +85,7 @@ class MemoryLinks:
             linked_at=stands.linked_at,
             linked_by=stands.linked_by,
         )
+        self._memory.histories.setdefault(link.id, []).extend(update.history)
 
     async def settle(self, settlement: Settlement) -> None:
         memory, update = self._memory, settlement.link

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from tests.service.simulation import World
 
 
+_OF_HINT = {"patient.created": Change.CREATED, "patient.destroyed": Change.DELETED}
+_OF_SALESFORCE = {"CREATE": Change.CREATED, "UPDATE": Change.CHANGED, "DELETE": Change.DELETED}
+
+
 class Post:
     """``couriers``: the events that are under way."""
 
@@ -26,50 +30,51 @@ class Post:
         self.couriers: set[asyncio.Task[None]] = set()
 
     def webhook(self, event: Webhook) -> None:
-        change = {"patient.created": Change.CREATED, "patient.destroyed": Change.DELETED}.get(
-            event.type, Change.CHANGED
+        may_be_lost = event.type != "patient.destroyed"  # Hint lists what it could not deliver, so this one is not lost
+        self._send(lambda: self.webhook_notice(event), may_be_lost, retry_s=3600.0)
+
+    def webhook_notice(self, event: Webhook) -> Notice:
+        return Notice(
+            id=self._world.new_id(),
+            source=Source.WEBHOOK,
+            connection="pra-1",
+            side=Side.HINT,
+            record_id=event.patient["id"],
+            change=_OF_HINT.get(event.type, Change.CHANGED),
+            stamp=datetime.fromisoformat(event.patient["updated_at"]),
+            accepted_at=self._world.loop.now(),
+            snapshot=msgspec.json.encode(event.patient),
         )
-        snapshot = msgspec.json.encode(event.patient)
-        may_be_lost = change is not Change.DELETED  # Hint lists what it could not deliver, so this one is not lost
-
-        def notice() -> Notice:
-            stamp = datetime.fromisoformat(event.patient["updated_at"])
-            return Notice(
-                self._world.new_id(),
-                Source.WEBHOOK,
-                "pra-1",
-                Side.HINT,
-                event.patient["id"],
-                change,
-                stamp,
-                self._world.loop.now(),
-                snapshot,
-            )
-
-        self._send(notice, may_be_lost, retry_s=3600.0)
 
     def change_event(self, event: ChangeEvent) -> None:
-        kind = {"CREATE": Change.CREATED, "DELETE": Change.DELETED}.get(event.kind, Change.CHANGED)
+        """Some events only mention the street, and some say no more than that something happened."""
+        chance = self._world.random.random
+        mentioned = ["MailingStreet"] if event.kind == "UPDATE" and chance() < 0.2 else []
+        is_gap = event.kind == "UPDATE" and chance() < self._world.climate.losses / 3
+        self._send(lambda: self.change_notice(event, mentioned, is_gap=is_gap), True, retry_s=5.0)
+
+    def change_notice(self, event: ChangeEvent, mentioned: Sequence[str] = (), *, is_gap: bool = False) -> Notice:
         whole_second = event.at.replace(microsecond=0)
-        fields, reread = dict(event.fields), []
-        if "MailingStreet" in fields and event.kind == "UPDATE" and self._world.random.random() < 0.2:
-            del fields["MailingStreet"]
-            reread = ["MailingStreet"]
         body = {
-            "changeType": event.kind, "commitTimestamp": int(whole_second.timestamp() * 1000), "changeOrigin": "",
-            "transactionKey": self._world.new_id(), "whole": event.kind == "CREATE", "fields": fields, "reread": reread,
-        }  # fmt: skip
-        snapshot = None if kind is Change.DELETED else msgspec.json.encode(body)
-        if kind is Change.CHANGED and self._world.random.random() < self._world.climate.losses / 3:
-            kind, snapshot = Change.GAP, None
-
-        def notice() -> Notice:
-            return Notice(
-                self._world.new_id(), Source.STREAM, "pra-1", Side.SALESFORCE, event.contact_id, kind, whole_second,
-                self._world.loop.now(), snapshot,
-            )  # fmt: skip
-
-        self._send(notice, True, retry_s=5.0)
+            "changeType": event.kind,
+            "commitTimestamp": int(whole_second.timestamp() * 1000),
+            "changeOrigin": "",
+            "transactionKey": "",
+            "whole": event.kind == "CREATE",
+            "fields": {name: value for name, value in event.fields.items() if name not in mentioned},
+            "reread": [name for name in mentioned if name in event.fields],
+        }
+        return Notice(
+            id=self._world.new_id(),
+            source=Source.STREAM,
+            connection="pra-1",
+            side=Side.SALESFORCE,
+            record_id=event.contact_id,
+            change=Change.GAP if is_gap else _OF_SALESFORCE[event.kind],
+            stamp=whole_second,
+            accepted_at=self._world.loop.now(),
+            snapshot=None if is_gap or event.kind == "DELETE" else msgspec.json.encode(body),
+        )
 
     def _send(self, notice: Callable[[], Notice], may_be_lost: bool, *, retry_s: float) -> None:
         if not self._world.weather.calm and may_be_lost and self._world.random.random() < self._world.climate.losses:
