@@ -98,6 +98,7 @@ async def open_database(dsn: str, *, size: int = 10, timeout_s: float = 30.0) ->
             dsn,
             min_size=1,
             max_size=size,
+            timeout=timeout_s,  # for connecting: else a wire gone silent in its midst holds the caller for a minute
             command_timeout=timeout_s,
             reset=_leave_as_it_is,
             # jit off: it compiles for longer than these small statements run.

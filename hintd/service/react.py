@@ -31,7 +31,6 @@ from hintd.service.settle import run_and_settle, settle_unlinked
 from hintd.service.snapshots import BadSnapshot, index_row, record_of
 from hintd.service.work import Work
 
-
 HAND_WAIT_S = 2.0
 """How long a notice waits for a link that this process has in hand; after that its place goes to other records."""
 

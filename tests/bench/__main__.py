@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -42,8 +43,9 @@ async def bench(arguments: argparse.Namespace) -> None:
     logs = Path(tempfile.mkdtemp(prefix="hintd-bench-"))
     parts = arguments.only or list(PARTS)
     async with open_servers(logs, with_rabbit=bool({"accept", "latency"} & set(parts))) as servers:
-        machine = await servers.machine()
+        idle = os.getloadavg()[0]  # before we load the machine ourselves
         figures = await measure(parts, servers, quick=arguments.quick)
+        machine = f"{await servers.machine()}; load average {idle:.1f} at the start"
     if arguments.json:
         found = {"machine": machine, "quick": arguments.quick, "figures": [figure.as_json() for figure in figures]}
         print(json.dumps(found, indent=1))

@@ -185,7 +185,7 @@ async def _connect(config_file: Path, dsn: str, clinic: Clinic, webhook_url: str
                 settings={"instance_url": clinic.url},
                 webhook={},
                 default_account_id=None,
-                secrets={"hint_token": installed.token},
+                secrets={"hint_token": installed.token or ""},
             )
         )
         work = await house.work(connection)

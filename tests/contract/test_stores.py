@@ -225,7 +225,6 @@ async def test_old_log_entries_and_settled_events_are_forgotten(stores: Stores) 
     assert [entry.what for _, entry in await stores.log.read(1, LogFilter())] == ["new"]
 
 
-
 async def test_a_cursor_is_what_was_saved_last(stores: Stores) -> None:
     assert await stores.cursors.load(1, "replay") is None
     await stores.cursors.save(1, "replay", b"\x00\x01")

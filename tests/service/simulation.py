@@ -196,13 +196,14 @@ class World:
             hint.edit(pick(patients))
         elif act < 0.84 and contacts:
             salesforce.edit(pick(contacts))
-        elif act < 0.88 and contacts:
+        elif act < 0.88 and contacts and not self._is_linking():
             salesforce.tamper(pick(contacts))
         elif act < 0.92:
             self._newcomer()
         elif act < 0.93 and contacts:
             self.tell("a person deletes a Contact")
             self._leaves(Side.SALESFORCE, contact_id := pick(contacts))
+            self.account.created.pop(self.org.contacts[contact_id]["Hint_Patient_Id__c"], None)
             self.org.delete(contact_id)
         elif act < 0.94 and patients:
             self.tell("a person destroys a patient")
@@ -216,6 +217,10 @@ class World:
             self._in_background(self._link(pick(contacts), patients))
         elif contacts:
             self._in_background(self._unlink(pick(contacts)))
+
+    def _is_linking(self) -> bool:
+        """Who clears the id by which a new Contact is found again, before its creation is stored, gets a second one."""
+        return any(row.link.state is LinkState.LINKING for row in self.memory.links.values())
 
     def _leaves(self, side: Side, record_id: str) -> None:
         link = self.account.link_of(side, record_id)
