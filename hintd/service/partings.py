@@ -66,7 +66,7 @@ async def contact_gone(exchange: Exchange) -> Outcome:
 
 async def record_merged(exchange: Exchange, side: Side, winner_id: str) -> Outcome:
     """The link follows the winner; if both were linked, a person decides."""
-    work, link = exchange.work, exchange.link
+    link = exchange.link
     if await _is_spoken_for(exchange, side, winner_id):
         return _parked(
             exchange,

@@ -18,7 +18,7 @@ import structlog
 
 from hintd.core.errors import RemoteError
 from hintd.core.fields import FIELDS, Book
-from hintd.core.model import Notice, Outcome, Side
+from hintd.core.model import LinkState, Notice, Outcome, Side
 from hintd.ports import AlreadyLinked, BusDown, Connection, FenceLost, StoreDown
 from hintd.service.consume import Consumer
 from hintd.service.ingest import Ingest, relay
