@@ -70,11 +70,21 @@ async def _claim_and_exchange(work: Work, contact_id: str, patient_id: str | Non
         raise LinkingRefused(f"Salesforce shows no Contact {contact_id}. Check the id and the sync user's access.")
     if contact.person_account:
         raise LinkingRefused(f"Contact {contact_id} belongs to a person account; hintd does not sync those.")
+    await _refuse_if_being_linked(work, contact)
     patient = await _read_patient(work, patient_id) if patient_id is not None else None
     taken = await _take_or_open(work, contact_id, patient_id or f"{NEW}{contact_id}", person)
     if taken.link.state is LinkState.LINKED:
         return Outcome(OutcomeKind.NO_CHANGE, "linked_already")
     return await first_exchange(work, taken, None, patient=patient, contact=contact)
+
+
+async def _refuse_if_being_linked(work: Work, contact: Contact) -> None:
+    """A Contact that was made for a patient names it before its link is stored."""
+    if contact.patient_id is None:
+        return
+    link = await work.stores.links.find(work.connection.id, Side.HINT, contact.patient_id)
+    if link is not None and link.contact_id.startswith(NEW):
+        raise LinkingRefused(f"Contact {contact.id} is being linked at the moment; look again in half a minute.")
 
 
 async def _read_patient(work: Work, patient_id: str) -> Patient:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hintd.core.errors import Retryable
-from hintd.core.match import Decision, IndexRow, Match, decide_match
-from hintd.core.model import Contact, Notice, Outcome, OutcomeKind, Owner, Patient, Side
+from hintd.core.match import Decision, IndexRow, Match, decide_match, row_suffix
+from hintd.core.model import Contact, LinkState, Notice, Outcome, OutcomeKind, Owner, Patient, Side
 from hintd.core.plan import blank
 from hintd.ports import AlreadyLinked, Connection, Index, Level, Taken, ToPark
-from hintd.service.exchange import NEW, Exchange
+from hintd.service.exchange import NEW, Exchange, RecordGone
 from hintd.service.settle import run_and_settle, settle_unlinked
 from hintd.service.snapshots import index_row
 from hintd.service.work import Work
@@ -25,19 +27,13 @@ def links_new_patients(connection: Connection) -> bool:
 
 
 async def react_to_patient(work: Work, notice: Notice, patient: Patient) -> Outcome:
-    """Settle a notice about a patient without a link."""
-    outcome = await _judge_newcomer(work, notice, patient)
-    if outcome is not None:
-        return outcome
-    # an event shows what was: before anything is linked or made, the patient is read, as it may have gone since
-    now = await work.remotes.hint.get_patient(patient.id, work.call("read_newcomer"))
-    if now is None:
-        return await settle_unlinked(work, notice, Outcome(OutcomeKind.IGNORED, "not_found"))
-    return await _judge_newcomer(work, notice, now) or await _link_newcomer(work, notice, now)
-
-
-async def _judge_newcomer(work: Work, notice: Notice, patient: Patient) -> Outcome | None:
-    """The outcome, where it is not to be linked; None where it is."""
+    """Settle a notice about a patient without a link.  Where a newer version is known, the patient is read."""
+    known = await work.stores.index.get(work.connection.id, Side.HINT, patient.id)
+    if known is not None and known.stamp > patient.stamp:
+        now = await work.remotes.hint.get_patient(patient.id, work.call("read_newcomer"))
+        if now is None:
+            return await settle_unlinked(work, notice, Outcome(OutcomeKind.IGNORED, "not_found"))
+        patient = now
     row = index_row(patient)
     assert row is not None, "a patient is always read whole"
     why_not = await _why_not(work, patient)
@@ -45,24 +41,13 @@ async def _judge_newcomer(work: Work, notice: Notice, patient: Patient) -> Outco
         return await settle_unlinked(work, notice, Outcome(OutcomeKind.IGNORED, why_not), row=row)
     await work.stores.index.put(work.connection.id, [row])
     decision = await match_record(work.stores.index, work.connection.id, row)
-    if decision.match is Match.ONE or (decision.match is Match.NONE and creates_contacts(work.connection)):
-        return None
+    if decision.match is Match.ONE and decision.record_id is not None:
+        return await _link_with(work, notice, patient, decision.record_id)
     if decision.match is Match.NONE:
+        if creates_contacts(work.connection):
+            return await _create_contact(work, notice, patient)
         return await settle_unlinked(work, notice, Outcome(OutcomeKind.IGNORED, "no_match"), row=row)
     return await _park(work, notice, decision, row)
-
-
-async def _link_newcomer(work: Work, notice: Notice, patient: Patient) -> Outcome:
-    row = index_row(patient)
-    assert row is not None, "a patient is always read whole"
-    decision = await match_record(work.stores.index, work.connection.id, row)
-    match decision.match, decision.record_id:
-        case Match.ONE, str(contact_id):
-            return await _link_with(work, notice, patient, contact_id)
-        case Match.NONE, _:
-            return await _create_contact(work, notice, patient)
-        case _:
-            return await _park(work, notice, decision, row)
 
 
 async def _why_not(work: Work, patient: Patient) -> str | None:
@@ -119,7 +104,7 @@ async def _link_with(work: Work, notice: Notice, patient: Patient, contact_id: s
         await _correct_index(work, contact_id, contact)
         raise Retryable(f"the match {contact_id} of patient {patient.id} is no candidate any more")
     taken = await claim(work, contact_id, patient.id, by="match")
-    return await first_exchange(work, taken, notice, patient=patient, contact=contact)
+    return await _exchange_with_newcomer(work, taken, notice, patient, contact)
 
 
 async def _correct_index(work: Work, contact_id: str, contact: Contact | None) -> None:
@@ -132,7 +117,47 @@ async def _correct_index(work: Work, contact_id: str, contact: Contact | None) -
 
 async def _create_contact(work: Work, notice: Notice, patient: Patient) -> Outcome:
     taken = await claim(work, f"{NEW}{patient.id}", patient.id, by="created_contact")
-    return await first_exchange(work, taken, notice, patient=patient, contact=None)
+    return await _exchange_with_newcomer(work, taken, notice, patient, None)
+
+
+async def _exchange_with_newcomer(
+    work: Work, taken: Taken, notice: Notice, judged: Patient, contact: Contact | None
+) -> Outcome:
+    """An event shows what was: once the link is claimed the patient is read, as it may have gone, or become another's,
+    since.  Then the claim is given up: nothing was written yet."""
+
+    async def part(exchange: Exchange) -> Outcome:
+        try:
+            await exchange.read_side(Side.HINT, "read_newcomer")
+        except RecordGone:
+            exchange.link = replace(exchange.link, state=LinkState.UNLINKED)
+            return Outcome(OutcomeKind.IGNORED, "not_found")
+        if not _is_as_judged(exchange.patient, judged):
+            exchange.link = replace(exchange.link, state=LinkState.UNLINKED)
+            raise Retryable(f"patient {judged.id} has changed since the event: looked at again")
+        return await _take_and_run(exchange, contact)
+
+    return await run_and_settle(work, taken, notice, part)
+
+
+def _is_as_judged(now: Patient | None, judged: Patient) -> bool:
+    """Would the decision be the same?"""
+    if now is None or now.archived or now.merged_into is not None:
+        return False
+    one, other = index_row(now), index_row(judged)
+    return one is not None and other is not None and _demographics(one) == _demographics(other)
+
+
+def _demographics(row: IndexRow) -> tuple[str, str | None, str | None]:
+    return row.match_name, row.date_of_birth, row_suffix(row)
+
+
+async def _take_and_run(exchange: Exchange, contact: Contact | None) -> Outcome:
+    if contact is None:
+        exchange.link = blank(exchange.link, Side.SALESFORCE, exchange.work.book)
+    else:
+        exchange.take(contact)
+    return await exchange.run()
 
 
 async def claim(work: Work, contact_id: str, patient_id: str, *, by: str) -> Taken:

@@ -39,6 +39,8 @@ async def record_gone(exchange: Exchange, side: Side) -> Outcome:
     """A read or write did not find a record.  A 404 of Hint proves no deletion (README rule 10)."""
     if side is Side.SALESFORCE:
         return await contact_gone(exchange)
+    if exchange.link.contact_id.startswith(NEW):  # else events about the Contact would wait for it for ever
+        exchange.link = replace(exchange.link, state=LinkState.UNLINKED)
     return _parked(
         exchange,
         "patient_not_found",

@@ -30,8 +30,11 @@ class _Wire:
 
 @dataclass(slots=True)
 class Proxy:
-    """``async with`` serves ``host:port`` on ``port``.  ``delay_s`` holds up every piece that is read, and
-    ``bytes_per_s`` (0: no limit) is the pace of each direction of each connection."""
+    """``async with`` serves ``host:target_port`` on ``port``; a host that is a directory holds Postgres's socket.
+
+    ``delay_s`` holds up every piece that is read, and ``bytes_per_s`` (0: no limit) is the pace of each direction of
+    each connection.
+    """
 
     host: str
     target_port: int
@@ -91,7 +94,7 @@ class Proxy:
             writer.transport.abort()
             return
         try:
-            far_reader, far_writer = await asyncio.open_connection(self.host, self.target_port)
+            far_reader, far_writer = await self._reach()
         except OSError:
             writer.transport.abort()
             return
@@ -102,6 +105,11 @@ class Proxy:
         finally:
             self._wires.discard(wire)
             wire.cut()
+
+    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self.host.startswith("/"):
+            return await asyncio.open_unix_connection(f"{self.host}/.s.PGSQL.{self.target_port}")
+        return await asyncio.open_connection(self.host, self.target_port)
 
     async def _carry(self, wire: _Wire, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Until the sender ends; an end is passed on, unless the wire is silent."""

@@ -9,7 +9,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
@@ -55,8 +55,11 @@ async def test_connections_gone_silent_are_given_up_and_nothing_is_lost(
     tmp_path: Path, store_dsn: str, amqp_url: str, bus: str
 ) -> None:
     server = urlsplit(store_dsn)
-    async with Proxy(server.hostname or "127.0.0.1", server.port or 5432) as proxy:
-        spoiled = server._replace(netloc=f"{server.username}@127.0.0.1:{proxy.port}").geturl()
+    named = parse_qs(server.query)  # a server on a socket is named there
+    host, port = named.get("host", [server.hostname or "127.0.0.1"])[0], named.get("port", [server.port or 5432])[0]
+    async with Proxy(host, int(port)) as proxy:
+        login = server.netloc.rpartition("@")[0]
+        spoiled = server._replace(netloc=f"{login}@127.0.0.1:{proxy.port}", query="").geturl()
         bus_url = amqp_url if bus == "rabbitmq" else ""
         async with open_world(tmp_path, dsn=store_dsn, dsn_of_hintd=spoiled, bus_url=bus_url) as world:
             fleet = [world.hintd("worker", "worker"), world.hintd("front", "listener", "stream", "scheduler")]

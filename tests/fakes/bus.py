@@ -32,7 +32,7 @@ class MemoryBus:
         self._delayed: dict[int, Message] = {}
         self._in_hand: dict[int, Message] = {}
         self._unsettled: list[Message] = []
-        self._wakers: set[asyncio.Event] = set()
+        self._wakers: dict[asyncio.Event, None] = {}  # in order, so that a simulation repeats itself
 
     async def publish(self, queue: Queue, body: bytes, *, key: str) -> None:
         self.check_up()
@@ -104,17 +104,17 @@ class MemoryBus:
         self.put(message)
 
     def _wake(self) -> None:
-        for wake in self._wakers:
+        for wake in list(self._wakers):
             wake.set()
 
     @asynccontextmanager
     async def _consume(self, queue: str, prefetch: int) -> AsyncIterator[AsyncIterator[Delivery]]:
         wake = asyncio.Event()
-        self._wakers.add(wake)
+        self._wakers[wake] = None
         try:
             yield MemoryConsumer(self, queue, prefetch, wake)
         finally:
-            self._wakers.discard(wake)
+            self._wakers.pop(wake, None)
 
 
 class MemoryConsumer:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from hintd.core.fields import Book, Field
-from hintd.core.model import Link, LinkState, Record, Side, Value
+from hintd.core.model import Contact, Link, LinkState, Record, Side, Value
 from hintd.core.normalize import same
 from tests.fakes.hint import MemoryPractice, PatientSaved
 from tests.fakes.memory import Memory
@@ -88,6 +88,7 @@ class Account:
         self.edits += by_person
         self.saves += not by_person
         if link is None:
+            self._not_yet_linked(after)
             return
         pair = (link.contact_id, link.patient_id)
         if link.state is LinkState.LINKING:
@@ -102,6 +103,11 @@ class Account:
             if side is Side.SALESFORCE and not asked:
                 self.rewritten.add((link.contact_id, each.name))
             self._edited(link, pair, each, Edit(self.now(), side, after.values[each.name]), before)
+
+    def _not_yet_linked(self, after: Record) -> None:
+        """An edit of a new Contact whose link is still in the making belongs to no pair yet."""
+        if isinstance(after, Contact) and after.patient_id and self.link_of(Side.HINT, after.patient_id) is not None:
+            self.vague.add((after.id, after.patient_id))
 
     def _remote_name(self, side: Side, each: Field) -> str:
         if side is Side.SALESFORCE:

@@ -241,6 +241,7 @@ class World:
         self._leaves(Side.SALESFORCE, loser_id)
         self._leaves(Side.SALESFORCE, winner_id)
         loser = self.org.contacts[loser_id]
+        self.account.created.pop(loser["Hint_Patient_Id__c"], None)
         self.org.merge(loser_id, winner_id, {"Email": loser["Email"]} if self.random.random() < 0.5 else {})
 
     def _merge_patients(self, loser_id: str, winner_id: str) -> None:
