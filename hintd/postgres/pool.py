@@ -15,6 +15,7 @@ import asyncpg
 from hintd.ports import StoreDown
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Seal = Callable[[bytes], bytes]
 
 GONE = (
@@ -40,26 +41,63 @@ def naming_the_loss() -> Iterator[None]:
 
 
 class Database:
-    """A pool of connections; each method is one statement, one round trip and, by itself, one transaction."""
+    """A pool of connections; each method is one statement, one round trip and, by itself, one transaction.
+
+    A connection that has done its statement stays at hand until somebody waits for one: giving it back to asyncpg's
+    pool each time costs more of our time than a small statement does.
+    """
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
+        self._at_hand: list[Connection] = []
+        self._waiting = 0
 
     async def rows(self, sql: str, *args: object) -> Sequence[asyncpg.Record]:
-        with naming_the_loss():
-            return await self.pool.fetch(sql, *args)
+        async with self._connection() as connection:
+            return await connection.fetch(sql, *args)
 
     async def row(self, sql: str, *args: object) -> asyncpg.Record | None:
-        with naming_the_loss():
-            return await self.pool.fetchrow(sql, *args)
+        async with self._connection() as connection:
+            return await connection.fetchrow(sql, *args)
 
     async def value(self, sql: str, *args: object) -> Any:
-        with naming_the_loss():
-            return await self.pool.fetchval(sql, *args)
+        async with self._connection() as connection:
+            return await connection.fetchval(sql, *args)
 
     async def run(self, sql: str, *args: object) -> None:
+        async with self._connection() as connection:
+            await connection.execute(sql, *args)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
         with naming_the_loss():
-            await self.pool.execute(sql, *args)
+            connection = await self._take()
+            try:
+                yield connection
+            except BaseException:  # it may still be in the midst of something: asyncpg waits for the end of that
+                await self.pool.release(connection)
+                raise
+            if self._waiting:
+                await self.pool.release(connection)
+            else:
+                self._at_hand.append(connection)
+
+    async def _take(self) -> Connection:
+        while self._at_hand:
+            connection = self._at_hand.pop()
+            if _is_open(connection):
+                return connection
+        self._waiting += 1
+        try:
+            return await self.pool.acquire()
+        finally:
+            self._waiting -= 1
+
+    async def let_go(self) -> None:
+        """Back to the pool with all of them, and from now on with each at once."""
+        self._waiting += 1
+        while self._at_hand:
+            await self.pool.release(self._at_hand.pop())
 
     @asynccontextmanager
     async def listening(self, channel: str, heard: Callable[[str], None]) -> AsyncIterator[asyncio.Event]:
@@ -72,17 +110,24 @@ class Database:
         def on_termination(_connection: object) -> None:
             lost.set()
 
-        with naming_the_loss():
-            async with self.pool.acquire() as connection:
-                connection.add_termination_listener(on_termination)
-                await connection.add_listener(channel, on_notification)
-                try:
-                    yield lost
-                finally:
-                    # Not UNLISTEN: on a wire gone silent it would wait for its timeout, and raise in place of a
-                    # cancellation.
-                    connection.remove_termination_listener(on_termination)
-                    connection.terminate()
+        async with self._connection() as connection:
+            connection.add_termination_listener(on_termination)
+            await connection.add_listener(channel, on_notification)
+            try:
+                yield lost
+            finally:
+                # Not UNLISTEN: on a wire gone silent it would wait for its timeout, and raise in place of a
+                # cancellation.
+                connection.remove_termination_listener(on_termination)
+                connection.terminate()
+
+
+def _is_open(connection: Connection) -> bool:
+    """One that was lost has left the pool by itself, and says so by raising."""
+    try:
+        return not connection.is_closed()
+    except asyncpg.InterfaceError:
+        return False
 
 
 async def _leave_as_it_is(_connection: object) -> None:
@@ -104,9 +149,11 @@ async def open_database(dsn: str, *, size: int = 10, timeout_s: float = 30.0) ->
             # jit off: it compiles for longer than these small statements run.
             server_settings={"application_name": "hintd", "timezone": "UTC", "jit": "off"},
         )
+    database = Database(pool)
     try:
-        yield Database(pool)
+        yield database
     finally:
+        await database.let_go()
         await close_pool(pool, timeout_s)
 
 

@@ -157,7 +157,15 @@ async def _take_and_run(exchange: Exchange, contact: Contact | None) -> Outcome:
         exchange.link = blank(exchange.link, Side.SALESFORCE, exchange.work.book)
     else:
         exchange.take(contact)
-    return await exchange.run()
+    return await _run_first(exchange)
+
+
+async def _run_first(exchange: Exchange) -> Outcome:
+    """A record that went meanwhile is looked up when the link in the making is taken up again."""
+    try:
+        return await exchange.run()
+    except RecordGone as gone:
+        raise Retryable(str(gone)) from gone
 
 
 async def claim(work: Work, contact_id: str, patient_id: str, *, by: str) -> Taken:
@@ -181,6 +189,6 @@ async def first_exchange(
                 exchange.link = blank(exchange.link, side, work.book)
             else:
                 exchange.take(record)
-        return await exchange.run()
+        return await _run_first(exchange)
 
     return await run_and_settle(work, taken, notice, part)

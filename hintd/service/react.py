@@ -7,7 +7,9 @@ none was reached and the message has to come again.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
+from hintd.core.errors import Retryable
 from hintd.core.model import (
     Change,
     Contact,
@@ -33,6 +35,9 @@ from hintd.service.work import Work
 
 HAND_WAIT_S = 2.0
 """How long a notice waits for a link that this process has in hand; after that its place goes to other records."""
+
+
+_LONGEST_CHAIN = 5
 
 
 class LinkBusy(Exception):
@@ -63,10 +68,13 @@ async def _take(work: Work, notice: Notice) -> Taken | Busy | None:
 
 async def react_linked(work: Work, taken: Taken, notice: Notice) -> Outcome:
     async def part(exchange: Exchange) -> Outcome:
-        try:
-            return await _bring_to_agreement(exchange, notice)
-        except RecordGone as gone:
-            return await partings.record_gone(exchange, gone.side)
+        step = partial(_bring_to_agreement, exchange, notice)
+        for _ in range(_LONGEST_CHAIN):
+            try:
+                return await step()
+            except RecordGone as gone:  # also of the winner of a merge, which may have been merged away in its turn
+                step = partial(partings.record_gone, exchange, gone.side)
+        raise Retryable(f"the records of link {taken.link.id} go one after the other")
 
     return await run_and_settle(work, taken, notice, part)
 

@@ -38,6 +38,7 @@ def _set_up_duel(world: World) -> None:
             world.loop.call_later(2.0, _insist, world, Side.HINT, saved.patient_id)
 
     world.org.on_save, world.practice.on_save = in_salesforce, in_hint
+    world.loop.call_later(3.0, _insist, world, Side.SALESFORCE, next(iter(world.org.contacts)))
 
 
 def _insist(world: World, side: Side, record_id: str) -> None:

@@ -364,8 +364,8 @@ class World:
 def listen_to_logs(world: World) -> Iterator[None]:
     """What the service logs as an exception is an alarm; the rest of its log is dropped."""
 
-    def listen(_: Any, method: str, entry: Any) -> Any:
-        if method == "exception":
+    def listen(_: Any, __: str, entry: Any) -> Any:
+        if entry.get("exc_info"):
             world.alarms.append(traceback.format_exc())
         raise structlog.DropEvent
 
