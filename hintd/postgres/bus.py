@@ -26,6 +26,7 @@ class PostgresBus:
 
     async def publish(self, queue: Queue, body: bytes, *, key: str) -> None:
         await self._inbox.put(queue, body, key)
+        self._hands.bell.ring(queue)  # our own consumers need no notification
 
     def consume(self, queue: Queue, *, prefetch: int) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
         return self._consume(queue, prefetch)

@@ -7,8 +7,9 @@ cannot loop for ever.  All methods raise BusDown when Postgres is not there.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,12 +20,10 @@ from hintd.postgres.pool import Database
 CHANNEL = "hintd_inbox"  # notifications; the payload is the queue that got a message
 DEAD = "dead"  # the queue of dead letters
 
-_PUT = """
-with added as (
-    insert into inbox (queue, key, body) select * from unnest($1::text[], $2::text[], $3::bytea[]) returning queue
-)
-select pg_notify('hintd_inbox', queue) from (select distinct queue from added) as queues
-"""
+_PUT = "insert into inbox (queue, key, body) select * from unnest($1::text[], $2::text[], $3::bytea[])"
+
+# A statement of its own: within the insert's transaction it would make every commit take the lock of all notifications.
+_NOTIFY = "select pg_notify('hintd_inbox', queue) from unnest($1::text[]) as queue"
 
 # What was delivered $4 times without ever being given back goes to the dead letters instead.
 _CLAIM = """
@@ -98,6 +97,8 @@ class Inbox:
         self._db = database
         self._limit = delivery_limit
         self._puts = Grouped(self._put_all)
+        self._unheard: set[str] = set()  # queues whose new messages other processes have not been told of
+        self._telling: asyncio.Task[None] | None = None
         self._acks = Grouped(self._ack_all)
         self._returns = Grouped(self._give_back_all)
 
@@ -133,6 +134,20 @@ class Inbox:
         queues, keys, bodies = zip(*messages, strict=True)
         with _as_bus():
             await self._db.run(_PUT, queues, keys, bodies)
+        self._unheard.update(queues)
+        if self._telling is None:
+            self._telling = asyncio.create_task(self._tell_others(), name="notify")
+
+    async def _tell_others(self) -> None:
+        """Nobody waits for it, and what is lost of it the others find by their own looking."""
+        try:
+            while self._unheard:
+                queues = list(self._unheard)
+                self._unheard.clear()
+                with suppress(StoreDown):
+                    await self._db.run(_NOTIFY, queues)
+        finally:
+            self._telling = None
 
     async def _ack_all(self, ids: Sequence[int]) -> None:
         with _as_bus():
