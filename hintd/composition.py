@@ -21,7 +21,7 @@ import aiohttp
 from cryptography.fernet import Fernet
 
 from hintd.config import BadConfig, Config, secret
-from hintd.core.model import Notice, Outcome, OutcomeKind
+from hintd.core.model import Notice, Outcome
 from hintd.embedded.postgres import EmbeddedPostgres
 from hintd.hint.budget import LocalBudget
 from hintd.hint.client import HintClient
@@ -199,9 +199,6 @@ class House:
     def observe(self, notice: Notice, outcome: Outcome) -> None:
         lag_s = (self.now() - notice.accepted_at).total_seconds()
         self.metrics.event_settled(notice, outcome, lag_s)
-
-
-IGNORED_CONNECTION = Outcome(OutcomeKind.IGNORED, "unknown_practice")
 
 
 def new_owner() -> str:

@@ -13,7 +13,6 @@ from hintd.core.errors import Retryable
 from hintd.core.model import (
     Change,
     Contact,
-    Link,
     LinkState,
     Notice,
     Outcome,
@@ -226,8 +225,3 @@ async def _forget(work: Work, notice: Notice) -> Outcome:
     if row is not None:
         row = replace(row, gone=True, stamp=latest(row.stamp, notice.stamp) or row.stamp)
     return await settle_unlinked(work, notice, Outcome(OutcomeKind.IGNORED, "not_linked"), row=row)
-
-
-def contact_of(link: Link, contact: Contact) -> bool:
-    """Does the Contact say of itself that it is the link's?"""
-    return not own_fields_differ(link, contact)
