@@ -209,7 +209,8 @@ class Notice:
     """A change notice: this record may have changed.
 
     ``connection`` is the Hint practice id, the tenancy key.  ``snapshot`` is what the event showed of the record, as
-    JSON bytes in the remote's own shape; it carries patients' values, so it is sealed wherever it is stored.
+    JSON bytes in the remote's own shape, of a webhook the whole event; it carries patients' values, so it is sealed
+    wherever it is stored.
     """
 
     id: str

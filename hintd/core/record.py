@@ -70,7 +70,11 @@ def read_required(raw: Raw, attribute: str) -> str:
 
 def read_instant(raw: Raw, attribute: str) -> datetime:
     """An aware time in UTC, in the precision given; a time without offset is UTC."""
-    text = read_required(raw, attribute)
+    return parse_instant(read_required(raw, attribute), attribute)
+
+
+def parse_instant(text: str, attribute: str) -> datetime:
+    """As ``read_instant``, of a text in hand."""
     try:
         instant = datetime.fromisoformat(text)
         return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)

@@ -9,8 +9,8 @@ from types import MappingProxyType
 import msgspec
 
 from hintd.core.model import Change, Notice, Side, Source
-from hintd.core.record import BadRecord, read_instant
-from hintd.hint.wire import EventRecord, WebhookEvent
+from hintd.core.record import BadRecord, parse_instant
+from hintd.hint.wire import EventHead, WebhookEvent
 
 PATIENT_EVENTS: Mapping[str, Change] = MappingProxyType(
     {
@@ -25,7 +25,7 @@ INTEGRATION_EVENTS = frozenset({"integration.activated", "integration.deactivate
 _LONGEST_ID = 255
 
 _decode_event = msgspec.json.Decoder(WebhookEvent).decode
-_decode_record = msgspec.json.Decoder(EventRecord).decode
+_decode_head = msgspec.json.Decoder(EventHead).decode
 
 
 class NotAnEvent(ValueError):
@@ -33,36 +33,43 @@ class NotAnEvent(ValueError):
 
 
 def read_event(body: bytes) -> WebhookEvent:
-    """The envelope; its record is checked to be JSON but not decoded.  Raises NotAnEvent."""
+    """The envelope, and of the record what the listener needs.  Raises NotAnEvent."""
     try:
         if not body.isascii():
-            body.decode()  # msgspec passes over text that it skips, and the record is stored as it came
-        return _decode_event(body)
+            body.decode()  # msgspec passes over text that it skips, and the event is stored as it came
+        return _decode(body)
     except (ValueError, RecursionError):
         raise NotAnEvent("The body is not a webhook event: a JSON object with type, practice_id and object.") from None
 
 
-def read_notice(event: WebhookEvent, change: Change, *, notice_id: str, accepted_at: datetime) -> Notice:
-    """The change notice of a patient event.  Raises NotAnEvent when it names no practice or no patient."""
-    practice_id = event.practice_id
+def _decode(body: bytes) -> WebhookEvent:
+    try:
+        return _decode_event(body)
+    except msgspec.ValidationError:  # its ``object`` is none, which is nobody's business where the type is not ours
+        head = _decode_head(body)
+        return WebhookEvent(head.type, head.practice_id)
+
+
+def read_notice(event: WebhookEvent, body: bytes, change: Change, *, notice_id: str, accepted_at: datetime) -> Notice:
+    """The change notice of a patient event; its snapshot is the whole event.  Raises NotAnEvent when it names no
+    practice or no patient."""
+    practice_id, record_id = event.practice_id, event.record.id
     if practice_id is None or not is_id(practice_id):
         raise NotAnEvent("The event names no practice.")
-    try:
-        record = _decode_record(event.record)
-    except (ValueError, RecursionError):
-        raise NotAnEvent("The event's object is not a patient: it has no id.") from None
-    if not is_id(record.id):
+    if not isinstance(record_id, str):
+        raise NotAnEvent("The event's object is not a patient: it has no id.")
+    if not is_id(record_id):
         raise NotAnEvent("The event's object has an id that no patient can have.")
     return Notice(
         id=notice_id,
         source=Source.WEBHOOK,
         connection=practice_id,
         side=Side.HINT,
-        record_id=record.id,
+        record_id=record_id,
         change=change,
-        stamp=_read_stamp(record),
+        stamp=_read_stamp(event.record.updated_at),
         accepted_at=accepted_at,
-        snapshot=bytes(event.record),
+        snapshot=body,
     )
 
 
@@ -71,9 +78,9 @@ def is_id(text: str) -> bool:
     return 0 < len(text) <= _LONGEST_ID and text.isascii() and text.isprintable() and " " not in text
 
 
-def _read_stamp(record: EventRecord) -> datetime | None:
+def _read_stamp(updated_at: object) -> datetime | None:
     """None when it is no time: then the record is read instead."""
     try:
-        return read_instant({"updated_at": record.updated_at}, "updated_at")
+        return parse_instant(updated_at, "updated_at") if isinstance(updated_at, str) else None
     except BadRecord:
         return None

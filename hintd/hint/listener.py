@@ -8,17 +8,17 @@ the record is not decoded and nothing is logged per request.  No answer repeats 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from secrets import token_hex
 
 import msgspec
 import structlog
 from aiohttp import web
 
-from hintd.core.model import Change, Notice
+from hintd.core.model import Notice
 from hintd.hint.events import INTEGRATION_EVENTS, PATIENT_EVENTS, NotAnEvent, is_id, read_event, read_notice
 from hintd.hint.signature import HEADER, is_signed
 from hintd.hint.wire import WebhookEvent
@@ -67,7 +67,7 @@ class Intake:
     max_body_bytes: int
     body_timeout_s: float = 10.0  # as long as Hint waits; nobody may hold a connection open for longer
     on_integration: Callable[[str, str], None] | None = None
-    new_id: Callable[[], str] = lambda: token_hex(16)
+    new_id: Callable[[], str] = lambda: os.urandom(16).hex()
 
 
 def make_public_app(
@@ -104,7 +104,7 @@ class Webhooks:
             self._intake.count(Receipt.BAD_SIGNATURE)
             return _answer(401, "The signature is missing or wrong.")
         try:
-            receipt = await self._take(read_event(body))
+            receipt = await self._take(read_event(body), body)
         except NotAnEvent as fault:
             self._intake.count(Receipt.NOT_AN_EVENT)
             return _answer(400, str(fault))
@@ -114,20 +114,17 @@ class Webhooks:
         self._intake.count(receipt)
         return web.Response()
 
-    async def _take(self, event: WebhookEvent) -> Receipt:
+    async def _take(self, event: WebhookEvent, body: bytes) -> Receipt:
         change = PATIENT_EVENTS.get(event.type)
         if change is None:
             self._pass_on(event)
             return Receipt.OTHER_TYPE
-        notice = self._read_notice(event, change)
+        notice = read_notice(event, body, change, notice_id=self._intake.new_id(), accepted_at=self._intake.now())
         if self._intake.known_practice(notice.connection) is False:
             self._tell_unknown(notice.connection)
             return Receipt.UNKNOWN_PRACTICE
         await self._intake.accept(notice)
         return Receipt.ACCEPTED
-
-    def _read_notice(self, event: WebhookEvent, change: Change) -> Notice:
-        return read_notice(event, change, notice_id=self._intake.new_id(), accepted_at=self._intake.now())
 
     def _pass_on(self, event: WebhookEvent) -> None:
         practice_id = event.practice_id

@@ -9,19 +9,24 @@ from __future__ import annotations
 import msgspec
 
 
-class WebhookEvent(msgspec.Struct, frozen=True, gc=False):
-    """``record`` stays undecoded: the listener needs its id and stamp only, and passes its bytes on."""
+class EventRecord(msgspec.Struct, frozen=True, gc=False):
+    """What the listener reads of an event's record; attributes of a wrong type shall not cost the event."""
+
+    id: object = None
+    updated_at: object = None
+
+
+class EventHead(msgspec.Struct, frozen=True, gc=False):
+    """An event without its record."""
 
     type: str
     practice_id: str | None = None
-    record: msgspec.Raw = msgspec.field(name="object", default=msgspec.Raw())
 
 
-class EventRecord(msgspec.Struct, frozen=True, gc=False):
-    """What the listener reads of an event's record; a stamp of a wrong type shall not cost the event."""
+class WebhookEvent(EventHead, frozen=True, gc=False):
+    """Decoded in one pass: the listener needs the record's id and stamp only, and passes the event's bytes on."""
 
-    id: str
-    updated_at: object = None
+    record: EventRecord = msgspec.field(name="object", default=EventRecord())
 
 
 class Practice(msgspec.Struct, frozen=True):

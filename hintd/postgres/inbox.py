@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from hintd.ports import BusDown, StoreDown
 from hintd.postgres.grouped import Grouped
@@ -20,9 +21,11 @@ from hintd.postgres.pool import Database
 CHANNEL = "hintd_inbox"  # notifications; the payload is the queue that got a message
 DEAD = "dead"  # the queue of dead letters
 
-_PUT = "insert into inbox (queue, key, body) select * from unnest($1::text[], $2::text[], $3::bytea[])"
+_PUT = "insert into inbox (queue, key, body) select $1, key, body from unnest($2::text[], $3::bytea[]) as p (key, body)"
 
 # A statement of its own: within the insert's transaction it would make every commit take the lock of all notifications.
+# It is a commit of its own too, so it is not made more often than anybody can feel.
+_TELL_EVERY_S = 0.005
 _NOTIFY = "select pg_notify('hintd_inbox', queue) from unnest($1::text[]) as queue"
 
 # What was delivered $4 times without ever being given back goes to the dead letters instead.
@@ -96,7 +99,7 @@ class Inbox:
     def __init__(self, database: Database, *, delivery_limit: int = 20) -> None:
         self._db = database
         self._limit = delivery_limit
-        self._puts = Grouped(self._put_all)
+        self._puts: dict[str, Grouped[tuple[str, bytes]]] = {}
         self._unheard: set[str] = set()  # queues whose new messages other processes have not been told of
         self._telling: asyncio.Task[None] | None = None
         self._acks = Grouped(self._ack_all)
@@ -104,7 +107,10 @@ class Inbox:
 
     async def put(self, queue: str, body: bytes, key: str) -> None:
         """Returns when the message is committed."""
-        await self._puts.add((queue, key.replace("\0", ""), body))  # text in Postgres cannot hold NUL
+        group = self._puts.get(queue)
+        if group is None:
+            group = self._puts[queue] = Grouped(partial(self._put_all, queue))
+        await group.add((key.replace("\0", ""), body))  # text in Postgres cannot hold NUL
 
     async def claim(self, queue: str, *, limit: int, lease_s: float) -> list[Claimed]:
         """Up to ``limit`` messages that are due, oldest first; ours for ``lease_s`` seconds."""
@@ -130,11 +136,10 @@ class Inbox:
         with _as_bus():
             return {row["queue"]: row["messages"] for row in await self._db.rows(_WAITING)}
 
-    async def _put_all(self, messages: Sequence[tuple[str, str, bytes]]) -> None:
-        queues, keys, bodies = zip(*messages, strict=True)
+    async def _put_all(self, queue: str, messages: Sequence[tuple[str, bytes]]) -> None:
         with _as_bus():
-            await self._db.run(_PUT, queues, keys, bodies)
-        self._unheard.update(queues)
+            await self._db.run(_PUT, queue, [key for key, _ in messages], [body for _, body in messages])
+        self._unheard.add(queue)
         if self._telling is None:
             self._telling = asyncio.create_task(self._tell_others(), name="notify")
 
@@ -146,6 +151,7 @@ class Inbox:
                 self._unheard.clear()
                 with suppress(StoreDown):
                     await self._db.run(_NOTIFY, queues)
+                await asyncio.sleep(_TELL_EVERY_S)
         finally:
             self._telling = None
 

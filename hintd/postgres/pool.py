@@ -6,17 +6,22 @@ Every store asks through ``Database``; ``StoreDown`` is all that the services se
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from hintd.ports import StoreDown
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Seal = Callable[[bytes], bytes]
+_How = Callable[..., Awaitable[Any]]
+
+_fetch, _fetchrow = PoolConnectionProxy.fetch, PoolConnectionProxy.fetchrow
+_fetchval, _execute = PoolConnectionProxy.fetchval, PoolConnectionProxy.execute
 
 GONE = (
     OSError,  # refused, reset, no such socket, timed out
@@ -35,9 +40,13 @@ def naming_the_loss() -> Iterator[None]:
     try:
         yield
     except GONE as error:
-        if isinstance(error, ValueError):  # asyncpg's word for an argument that does not fit: no loss, and no use again
-            raise
-        raise StoreDown(f"Postgres did not answer ({type(error).__name__})") from error
+        raise _as_loss(error) from error
+
+
+def _as_loss(error: Exception) -> Exception:
+    if isinstance(error, ValueError):  # asyncpg's word for an argument that does not fit: no loss, and no use again
+        return error
+    return StoreDown(f"Postgres did not answer ({type(error).__name__})")
 
 
 class Database:
@@ -53,34 +62,38 @@ class Database:
         self._waiting = 0
 
     async def rows(self, sql: str, *args: object) -> Sequence[asyncpg.Record]:
-        async with self._connection() as connection:
-            return await connection.fetch(sql, *args)
+        rows: Sequence[asyncpg.Record] = await self._ask(_fetch, sql, args)
+        return rows
 
     async def row(self, sql: str, *args: object) -> asyncpg.Record | None:
-        async with self._connection() as connection:
-            return await connection.fetchrow(sql, *args)
+        row: asyncpg.Record | None = await self._ask(_fetchrow, sql, args)
+        return row
 
     async def value(self, sql: str, *args: object) -> Any:
-        async with self._connection() as connection:
-            return await connection.fetchval(sql, *args)
+        return await self._ask(_fetchval, sql, args)
 
     async def run(self, sql: str, *args: object) -> None:
-        async with self._connection() as connection:
-            await connection.execute(sql, *args)
+        await self._ask(_execute, sql, args)
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        with naming_the_loss():
+    async def _ask(self, how: _How, sql: str, args: Sequence[object]) -> Any:
+        """Once per statement of the whole program: plain code, as each context manager costs as much as the rest."""
+        try:
             connection = await self._take()
             try:
-                yield connection
+                answer = await how(connection, sql, *args)
             except BaseException:  # it may still be in the midst of something: asyncpg waits for the end of that
                 await self.pool.release(connection)
                 raise
-            if self._waiting:
-                await self.pool.release(connection)
-            else:
-                self._at_hand.append(connection)
+            await self._put_back(connection)
+        except GONE as error:
+            raise _as_loss(error) from error
+        return answer
+
+    async def _put_back(self, connection: Connection) -> None:
+        if self._waiting:
+            await self.pool.release(connection)
+        else:
+            self._at_hand.append(connection)
 
     async def _take(self) -> Connection:
         while self._at_hand:
@@ -110,16 +123,18 @@ class Database:
         def on_termination(_connection: object) -> None:
             lost.set()
 
-        async with self._connection() as connection:
+        with naming_the_loss():
+            connection = await self._take()
             connection.add_termination_listener(on_termination)
-            await connection.add_listener(channel, on_notification)
             try:
+                await connection.add_listener(channel, on_notification)
                 yield lost
             finally:
                 # Not UNLISTEN: on a wire gone silent it would wait for its timeout, and raise in place of a
                 # cancellation.
                 connection.remove_termination_listener(on_termination)
                 connection.terminate()
+                await self.pool.release(connection)
 
 
 def _is_open(connection: Connection) -> bool:

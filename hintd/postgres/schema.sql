@@ -221,7 +221,7 @@ CREATE TABLE public.inbox (
     attempts integer DEFAULT 0 NOT NULL,
     strikes integer DEFAULT 0 NOT NULL
 )
-WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02');
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02', toast_tuple_target='8160');
 
 ALTER TABLE public.inbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.inbox_id_seq

@@ -37,6 +37,8 @@ def record_of(notice: Notice, book: Book) -> Record | None:
             decoder = _patients if notice.side is Side.HINT else _contacts
             return decoder.decode(notice.snapshot)
         raw = _anything.decode(notice.snapshot)
+        if notice.source is Source.WEBHOOK:
+            raw = raw["object"]
         if notice.side is Side.HINT:
             return read_patient(raw, book.fields)
         return read_change(raw, book, notice.record_id)

@@ -82,7 +82,7 @@ async def deliver(public: TestClient[Any, Any], body: bytes, signature: str | No
         return response.status, await response.text()
 
 
-async def test_signed_event_becomes_a_notice_with_its_record_as_sent(public: TestClient[Any, Any], rest: Rest) -> None:
+async def test_signed_event_becomes_a_notice_that_carries_it_as_sent(public: TestClient[Any, Any], rest: Rest) -> None:
     record = b'{ "id":"pat-1",  "updated_at":"2026-11-22T02:14:59.000001-08:00","last_name":"M\xc3\xbcller" }'
     body = b'{"type":"patient.updated","object":' + record + b',"practice_id":"pra-1","new":[{}]}'
     assert await deliver(public, body) == (200, "")
@@ -96,7 +96,7 @@ async def test_signed_event_becomes_a_notice_with_its_record_as_sent(public: Tes
             change=Change.CHANGED,
             stamp=datetime(2026, 11, 22, 10, 14, 59, 1, UTC),
             accepted_at=START,
-            snapshot=record,
+            snapshot=body,
         )
     ]
     assert rest.receipts == [Receipt.ACCEPTED]

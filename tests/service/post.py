@@ -43,7 +43,7 @@ class Post:
             change=_OF_HINT.get(event.type, Change.CHANGED),
             stamp=datetime.fromisoformat(event.patient["updated_at"]),
             accepted_at=self._world.loop.now(),
-            snapshot=msgspec.json.encode(event.patient),
+            snapshot=msgspec.json.encode({"object": event.patient}),
         )
 
     def change_event(self, event: ChangeEvent) -> None:
