@@ -10,7 +10,6 @@ import os
 import random
 import secrets
 import socket
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -21,12 +20,16 @@ import aiohttp
 from cryptography.fernet import Fernet
 
 from hintd.config import BadConfig, Config, secret
+from hintd.core.budget import Limits
 from hintd.core.model import Notice, Outcome
 from hintd.embedded.postgres import EmbeddedPostgres
-from hintd.hint.budget import LocalBudget
+from hintd.hint.budget import SharedBudget
 from hintd.hint.client import HintClient
 from hintd.hint.partner import HintPartner
-from hintd.ports import Bus, Call, CallClass, Connection, CountCall
+from hintd.ports import Budget, Bus, BusDown, Call, CallClass, Connection, CountCall
+from hintd.postgres.batch_work import PostgresBatchWork
+from hintd.postgres.batches import PostgresBatches
+from hintd.postgres.budget import PostgresTally
 from hintd.postgres.bus import PostgresBus, open_bus
 from hintd.postgres.connections import PostgresConnections
 from hintd.postgres.cursors import PostgresCursors
@@ -38,6 +41,7 @@ from hintd.postgres.log import PostgresLog
 from hintd.postgres.migrate import migrate
 from hintd.postgres.parking import PostgresParking
 from hintd.postgres.pool import Database, open_database
+from hintd.postgres.uploads import PostgresUploads
 from hintd.rabbit.bus import RabbitBus
 from hintd.salesforce.auth import Auth, Credentials, TokenSource
 from hintd.salesforce.contacts import SalesforceClient
@@ -47,6 +51,8 @@ from hintd.service.ingest import Ingest
 from hintd.service.react import react
 from hintd.service.work import Remotes, Stores, Work
 from hintd.telemetry import Metrics
+
+_BUS_WAIT_S = 5.0
 
 
 def utc_now() -> datetime:
@@ -65,16 +71,10 @@ class Reach:
 class Remote:
     """Makes and keeps the clients of each connection; they are made anew when its secrets or settings change."""
 
-    def __init__(self, config: Config, session: aiohttp.ClientSession, metrics: Metrics) -> None:
-        self._config, self._session, self._metrics = config, session, metrics
+    def __init__(self, config: Config, session: aiohttp.ClientSession, metrics: Metrics, budget: Budget) -> None:
+        self._config, self._session, self._metrics, self.budget = config, session, metrics, budget
         self._fields, self._rules = config.field_map(), config.rules()
         self._kept: dict[int, tuple[Connection, Reach]] = {}
-        self.budget = LocalBudget(
-            max(1, int(config.hint.requests_per_second)),
-            config.hint.requests_per_day,
-            clock=time.monotonic,
-            now=utc_now,
-        )
 
     def reach(self, connection: Connection) -> Reach:
         kept = self._kept.get(connection.id)
@@ -120,6 +120,7 @@ class Remote:
             rules=self._rules,
             count=self.counting(connection_name),
             timeout_s=self._config.salesforce.timeout_s,
+            bulk_from=self._config.limits.bulk_from,
         )
 
     def tokens(self, overrides: Mapping[str, str]) -> TokenSource:
@@ -185,6 +186,10 @@ class House:
     def has_relay(self) -> bool:
         return self.bus is not self.inbox_bus
 
+    async def calls_left(self) -> int:
+        """To Hint, for batches, today."""
+        return await self.remote.budget.left_today(urgent=False)
+
     async def work(self, connection: Connection, call_class: CallClass = CallClass.REAL_TIME) -> Work:
         """Raises what describing the org raises."""
         reach = self.remote.reach(connection)
@@ -199,6 +204,15 @@ class House:
     def observe(self, notice: Notice, outcome: Outcome) -> None:
         lag_s = (self.now() - notice.accepted_at).total_seconds()
         self.metrics.event_settled(notice, outcome, lag_s)
+
+
+async def wait_for_bus(house: House) -> None:
+    """A moment for RabbitMQ to be connected; without it, what is published waits in Postgres."""
+    if isinstance(house.bus, RabbitBus):
+        try:
+            await house.bus.wait_connected(_BUS_WAIT_S)
+        except BusDown:
+            pass
 
 
 def new_owner() -> str:
@@ -239,7 +253,7 @@ async def open_house(config: Config, metrics: Metrics | None = None) -> AsyncIte
         if config.bus.url:
             bus = await stack.enter_async_context(_rabbit(config))
         session = await stack.enter_async_context(_session())
-        remote = Remote(config, session, metrics)
+        remote = Remote(config, session, metrics, hint_budget(config, database))
         stack.callback(remote.close)
         ingest = Ingest(bus, None if bus is inbox_bus else inbox_bus, keys.seal, metrics.event_accepted)
         stores = make_stores(database, keys)
@@ -251,6 +265,12 @@ def _rabbit(config: Config) -> RabbitBus:
     if config.bus.prefix != "hintd":
         url += f"{'&' if '?' in url else '?'}prefix={config.bus.prefix}"
     return RabbitBus(url, publish_timeout_s=config.bus.publish_timeout_s, delivery_limit=config.bus.delivery_limit)
+
+
+def hint_budget(config: Config, database: Database) -> SharedBudget:
+    """Of the partner, over all practices and processes."""
+    limits = Limits(max(1, int(config.hint.requests_per_second)), config.hint.requests_per_day)
+    return SharedBudget(PostgresTally(database), limits)
 
 
 def _session() -> aiohttp.ClientSession:
@@ -270,6 +290,9 @@ def make_stores(database: Database, keys: Keys) -> Stores:
         cursors=PostgresCursors(database),
         leases=PostgresLeases(database),
         connections=PostgresConnections(database, seal_secret=keys.seal_secret, unseal_secret=keys.unseal_secret),
+        batches=PostgresBatches(database),
+        batch_work=PostgresBatchWork(database, **bodies),
+        uploads=PostgresUploads(database),
     )
 
 
@@ -279,7 +302,7 @@ def load_keys(config: Config) -> Keys:
     if config.security.encryption_keys_file:
         listed = secret("", config.security.encryption_keys_file, "security.encryption_keys").split()
     if not listed and config.is_embedded:
-        listed = [_own_key(config.data_dir / "encryption.key")]
+        listed = [_own_secret(config.data_dir / "encryption.key", lambda: Fernet.generate_key().decode())]
     if not listed:
         raise BadConfig(
             "[security.encryption_keys] is empty. Set it, or encryption_keys_file, to a key made with: "
@@ -291,7 +314,22 @@ def load_keys(config: Config) -> Keys:
         raise BadConfig(f"[security.encryption_keys] {error}.") from error
 
 
-def _own_key(path: Path) -> str:
+def api_token(config: Config) -> str:
+    """The operator's token; empty where none is configured, which closes the API.  In embedded mode one is made in the
+    data directory when there is none."""
+    service = config.service
+    token = secret(service.api_token, service.api_token_file, "service.api_token")
+    if not token and config.is_embedded:
+        token = _own_secret(own_api_token(config.data_dir), lambda: secrets.token_urlsafe(32))
+    return token
+
+
+def own_api_token(data_dir: Path) -> Path:
+    """The file of the token that embedded mode makes."""
+    return data_dir / "api.token"
+
+
+def _own_secret(path: Path, make: Callable[[], str]) -> str:
     """Made once; two processes that start together end with the same one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -299,5 +337,5 @@ def _own_key(path: Path) -> str:
     except FileExistsError:
         return path.read_text().strip()
     with os.fdopen(descriptor, "w") as file:
-        file.write(Fernet.generate_key().decode())
+        file.write(make())
     return path.read_text().strip()

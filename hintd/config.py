@@ -37,6 +37,8 @@ class Service(_Section, frozen=True):
     operator_listen: str = "127.0.0.1:8081"
     data_dir: str = ""
     metrics_token: str = ""
+    api_token: str = ""
+    api_token_file: str = ""
     stop_timeout_s: float = 25.0
     workers_prefetch: int = 32
 
@@ -102,7 +104,10 @@ class Limits(_Section, frozen=True):
     lease_s: float = 30.0
     max_body_bytes: int = 1_048_576
     max_csv_rows: int = 200_000
+    max_upload_bytes: int = 268_435_456
     page_size: int = 200
+    batch_lanes: int = 4
+    bulk_from: int = 50_000
 
 
 class LogSettings(_Section, frozen=True):

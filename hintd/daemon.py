@@ -18,14 +18,20 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from hintd.composition import House, open_house
+from hintd.batching import run_batches
+from hintd.composition import House, api_token, open_house
 from hintd.config import Config, secret, split_listen
+from hintd.desk import make_desk
 from hintd.hint.listener import Intake, Receipt, make_public_app
 from hintd.rounds import schedule
 from hintd.service.consume import Consumer
+from hintd.service.control import Terms
+from hintd.service.control_queue import ControlQueue
 from hintd.service.ingest import relay
 from hintd.streams import run_streams
 from hintd.watch import ConnectionWatch
+from hintd.web.api import Terms as ApiTerms
+from hintd.web.api import make_api_app
 from hintd.web.operator import make_operator_app
 
 log = structlog.get_logger()
@@ -126,7 +132,12 @@ class Daemon:
         """Tasks that stop taking when asked, and finish what is in hand."""
         if Role.WORKER not in self._roles:
             return {}
-        return {"changes": lambda: self._consumer().run(self._stopping)}
+        house, watch = self._house, self._watch
+        return {
+            "changes": lambda: self._consumer().run(self._stopping),
+            "control": lambda: self._control().run(self._stopping),
+            "batches": lambda: run_batches(house, watch, self._stopping),
+        }
 
     def _consumer(self) -> Consumer:
         house = self._house
@@ -142,13 +153,26 @@ class Daemon:
             prefetch=house.config.service.workers_prefetch,
         )
 
+    def _control(self) -> ControlQueue:
+        house = self._house
+        return ControlQueue(
+            bus=house.bus,
+            stores=house.stores,
+            terms=Terms(house.calls_left, house.config.sync.stamp == "all"),
+            now=house.now,
+            chance=house.chance,
+            accepted=house.metrics.event_accepted,
+            settled=house.metrics.control_settled,
+        )
+
     # --- the two ports ---
 
     async def _serve(self, stack: AsyncExitStack) -> None:
         service = self._house.config.service
         if Role.LISTENER in self._roles:
             await _start_site(stack, self._public_app(), service.public_listen, "service.public_listen")
-        operator = make_operator_app(self._render_metrics, self._problems, token=service.metrics_token)
+        api = self._api() if Role.PAGE in self._roles else None
+        operator = make_operator_app(self._render_metrics, self._problems, token=service.metrics_token, api=api)
         await _start_site(stack, operator, service.operator_listen, "service.operator_listen")
 
     def _public_app(self) -> web.Application:
@@ -162,6 +186,15 @@ class Daemon:
             max_body_bytes=house.config.limits.max_body_bytes,
         )
         return make_public_app(intake, unready=self._problems)
+
+    def _api(self) -> web.Application:
+        house, limits = self._house, self._house.config.limits
+        terms = ApiTerms(
+            token=api_token(house.config),
+            max_body_bytes=limits.max_body_bytes,
+            max_upload_bytes=limits.max_upload_bytes,
+        )
+        return make_api_app(make_desk(house), terms)
 
     def _count_receipt(self, receipt: Receipt) -> None:
         self._house.metrics.webhook_answered(receipt.value)

@@ -10,6 +10,7 @@ import structlog
 from hintd.composition import House
 from hintd.core.errors import CredentialsRefused, RemoteError
 from hintd.ports import BusDown, Connection, StoreDown
+from hintd.service.steering import take_asked_sweep
 from hintd.service.sweep import sweep_connection, take_up_again
 from hintd.watch import ConnectionWatch
 
@@ -74,7 +75,8 @@ async def _do_what_is_due(
         if due.get((connection.id, "take_up"), 0.0) <= at:
             due[connection.id, "take_up"] = at + TAKE_UP_EVERY_S
             await take_up_again(await house.work(connection), house.ingest.accept_all)
-        if due.get((connection.id, "sweep"), 0.0) <= at:
+        is_asked = await take_asked_sweep(house.stores.cursors, connection.id)
+        if is_asked or due.get((connection.id, "sweep"), 0.0) <= at:
             due[connection.id, "sweep"] = at + house.config.sync.sweep_interval_s
             await _sweep(house, connection)
             watch.report(part, None)

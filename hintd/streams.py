@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 import structlog
 
 from hintd.composition import House
 from hintd.core.errors import CredentialsRefused, Misconfigured, RemoteError
-from hintd.core.model import Side
+from hintd.core.model import Notice, Side
 from hintd.core.retry import backoff_s
 from hintd.ports import BusDown, Connection, Level, StoreDown
 from hintd.salesforce.events import Gap
 from hintd.salesforce.stream import ContactStream, Phase, PubSub, Receiver, StreamState
 from hintd.salesforce.stream_errors import DeliveryAllowanceUsedUp
+from hintd.service.stream_mode import Mode, StreamMode, save_mode
 from hintd.service.sweep import sweep_side
 from hintd.watch import ConnectionWatch
 
@@ -56,6 +57,8 @@ class _ConnectionStream:
         self._lease = f"stream:{connection.id}"
         self._lease_s = house.config.limits.lease_s / 2
         self._renew_s = self._lease_s / 4
+        self._mode: Mode | None = None  # what works just now
+        self._lag_s: float | None = None
 
     async def run(self) -> None:
         """Until cancelled: hold the lease, and while it is held, stream."""
@@ -79,6 +82,9 @@ class _ConnectionStream:
         house, lease_s = self._house, self._lease_s
         try:
             fence = await house.stores.leases.hold(self._lease, owner=house.owner, now=house.now(), lease_s=lease_s)
+            if fence is not None and self._mode is not None:
+                told = StreamMode(self._mode, house.now(), self._lag_s)
+                await save_mode(house.stores.cursors, self._connection.id, told)
         except StoreDown:
             return False
         return fence is not None
@@ -125,14 +131,20 @@ class _ConnectionStream:
             watchdog_s=house.config.sync.stream_watchdog_s,
         )
         receiver = Receiver(
-            accept=house.ingest.accept_all, save_cursor=self._save_cursor, on_gap=self._on_gap, on_state=self._on_state
+            accept=self._accept, save_cursor=self._save_cursor, on_gap=self._on_gap, on_state=self._on_state
         )
         await stream.run(receiver, cursor=await house.stores.cursors.load(connection.id, CURSOR))
+
+    async def _accept(self, notices: Sequence[Notice]) -> None:
+        await self._house.ingest.accept_all(notices)
+        if notices and (stamp := notices[-1].stamp) is not None:
+            self._lag_s = max(0.0, (notices[-1].accepted_at - stamp).total_seconds())
 
     async def _save_cursor(self, cursor: bytes) -> None:
         await self._house.stores.cursors.save(self._connection.id, CURSOR, cursor)
 
     def _on_state(self, state: StreamState) -> None:
+        self._mode = "stream" if state.phase is Phase.LIVE else None
         self._watch.report(self._part, state.why or "retrying" if state.phase is Phase.RETRYING else None)
 
     async def _on_gap(self, gap: Gap) -> None:
@@ -153,11 +165,14 @@ class _ConnectionStream:
         """Sweeps in quick succession; after an hour the stream is tried again."""
         loop = asyncio.get_running_loop()
         until = loop.time() + POLL_FOR_S
+        self._lag_s = None
         while loop.time() < until:
             try:
                 await self._sweep()
+                self._mode = "polling"
                 self._watch.report(self._part, None)
             except (RemoteError, BusDown, StoreDown) as error:
+                self._mode = None
                 self._watch.report(self._part, str(error))
             await asyncio.sleep(self._house.config.sync.polling_interval_s)
 

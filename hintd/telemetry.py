@@ -14,7 +14,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from hintd.core.model import Notice, Outcome
+from hintd.core.model import Notice, Outcome, Source
 from hintd.ports import Call
 
 ALLOWED_KEYS = frozenset(
@@ -127,6 +127,10 @@ class Metrics:
     def event_settled(self, notice: Notice, outcome: Outcome, lag_s: float) -> None:
         self.events.labels(notice.source.value, outcome.kind.value).inc()
         self.lag.labels(notice.source.value).observe(max(0.0, lag_s))
+
+    def control_settled(self, outcome: Outcome) -> None:
+        """Without a lag: nobody knows when its sender published it."""
+        self.events.labels(Source.CONTROL.value, outcome.kind.value).inc()
 
     def call_made(self, connection: str, remote: str, call: Call, result: str) -> None:
         self.calls.labels(connection, remote, call.call_class.value, call.purpose, result).inc()

@@ -14,6 +14,7 @@ from hintd.composition import House
 from hintd.core.errors import CredentialsRefused, RemoteError, Retryable
 from hintd.core.model import Notice, Outcome, OutcomeKind
 from hintd.ports import BusDown, Call, CallClass, Connection, Queue, Settlement, StoreDown
+from hintd.service.steering import is_paused_by_person
 
 LOOK_EVERY_S = 1.0
 PROBE_EVERY_S = 10.0
@@ -35,6 +36,9 @@ class ConnectionWatch:
 
     def paused(self) -> list[Connection]:
         return [c for c in (self._by_practice or {}).values() if c.state == "paused"]
+
+    def by_id(self, connection_id: int) -> Connection | None:
+        return next((c for c in (self._by_practice or {}).values() if c.id == connection_id), None)
 
     def knows(self, practice_id: str) -> bool | None:
         """None while Postgres has not told which practices there are."""
@@ -98,6 +102,7 @@ class ConnectionWatch:
 
     async def pause(self, practice_id: str, why: str) -> None:
         """Credentials were refused: the connection waits, without loss, until a probe succeeds."""
+        await self.look()  # it may just have been disconnected, and stays so
         connection = (self._by_practice or {}).get(practice_id)
         if connection is None or connection.state != "active":
             return
@@ -107,6 +112,8 @@ class ConnectionWatch:
 
     async def _probe_paused(self) -> None:
         for connection in self.paused():
+            if is_paused_by_person(connection):
+                continue
             try:
                 await probe(self._house, connection)
             except CredentialsRefused:
@@ -116,6 +123,9 @@ class ConnectionWatch:
             await self._resume(connection)
 
     async def _resume(self, connection: Connection) -> None:
+        await self.look()
+        if connection not in self.paused():
+            return  # it was changed meanwhile: disconnected, or given other credentials
         try:
             await self._house.stores.connections.change(replace(connection, state="active", paused_why=None))
         except StoreDown:

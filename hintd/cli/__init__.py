@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from hintd.cli.batches import batch
 from hintd.cli.check import check
 from hintd.cli.common import encode
 from hintd.cli.connections import connection
@@ -37,7 +38,7 @@ def cli() -> None:
     """
 
 
-for _command in (run, demo, sandbox, check, migrate, verify, sweep, connection, link, parked, read_log):
+for _command in (run, demo, sandbox, check, migrate, verify, sweep, connection, link, batch, parked, read_log):
     cli.add_command(_command)
 
 

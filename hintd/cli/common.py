@@ -20,14 +20,12 @@ from typing import Any
 import click
 import msgspec
 
-from hintd.cli.failures import DONE, CommandFailed, failure_of
+from hintd.cli.failures import DONE, failure_of
 from hintd.composition import House, open_house
 from hintd.config import Config, load_config
 from hintd.core.salesforce_id import contact_id
-from hintd.ports import BusDown, Connection
-from hintd.rabbit.bus import RabbitBus
-
-_BUS_WAIT_S = 5.0
+from hintd.desk import make_desk
+from hintd.web.desk import Desk
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,11 @@ class Caller:
         """The daemon's own surroundings."""
         async with open_house(self.config) as house:
             yield house
+
+    @asynccontextmanager
+    async def desk(self) -> AsyncIterator[Desk]:
+        async with self.house() as house:
+            yield make_desk(house)
 
 
 @dataclass(frozen=True)
@@ -129,23 +132,6 @@ def fail(error: BaseException, as_json: bool) -> None:
     raise click.exceptions.Exit(failure.code)
 
 
-async def find_connection(house: House, name: str) -> Connection:
-    connection = await house.stores.connections.by_name(name)
-    if connection is None:
-        names = ", ".join(c.name for c in await house.stores.connections.all()) or "none yet"
-        raise CommandFailed(f"There is no connection {name}. Connections: {names}.", kind="unknown_connection")
-    return connection
-
-
-async def wait_for_bus(house: House) -> None:
-    """A moment for RabbitMQ to be connected; without it, what is published waits in Postgres."""
-    if isinstance(house.bus, RabbitBus):
-        try:
-            await house.bus.wait_connected(_BUS_WAIT_S)
-        except BusDown:
-            pass
-
-
 class ContactId(click.ParamType[str]):
     """15 or 18 characters; 18 are given on."""
 
@@ -156,6 +142,9 @@ class ContactId(click.ParamType[str]):
         if found is None:
             self.fail(f"{value!r} is no Contact id: it has 15 or 18 characters and begins with 003", param, ctx)
         return found
+
+
+contact_option = click.option("--contact", "contact_id", type=ContactId(), required=True, help="The Contact's id.")
 
 
 def read_on_off(text: str) -> bool | None:

@@ -13,6 +13,8 @@ from hintd.cli.common import common_options, encode, fail
 from hintd.cli.failures import DONE, FAILED
 from hintd.cli.stage import Places, Stage, StepFailed, Wanted, set_stage
 from hintd.cli.tour import Step, tour
+from hintd.composition import own_api_token
+from hintd.config import load_config
 from hintd.sandbox.samples import PUBLISHED
 
 _INTERRUPTED = 130
@@ -114,11 +116,13 @@ class _Show:
 
 def _where_to_look(places: Places, config: Path) -> list[str]:
     url: Callable[[int], str] = places.url
+    token = own_api_token(load_config(config, {}).data_dir)
     return [
         "",
         "It stays up until Ctrl-C.  Look at:",
         f"  {url(places.sandbox)}/             the sandbox: both records of a person side by side, to edit and watch",
         f"  {url(places.operator)}/readyz      hintd's health",
         f"  {url(places.operator)}/metrics     hintd's metrics",
+        f"  {url(places.operator)}/api/v1      hintd's API, for the bearer of the token in {token}",
         f"  hintd connection show demo --config {config}",
     ]

@@ -8,14 +8,12 @@ from dataclasses import dataclass, field
 import structlog
 
 from hintd.config import BadConfig
-from hintd.core.errors import CredentialsRefused, Misconfigured, Refused, Retryable
 from hintd.embedded.binaries import EmbeddedPostgresError
-from hintd.ports import AlreadyLinked, BusDown, FenceLost, NameTaken, StoreDown
+from hintd.ports import BusDown, NoSuchBatch, StoreDown
 from hintd.postgres.migrate import MigrationRefused
-from hintd.sealing import CannotUnseal
 from hintd.service.connecting import ConnectingRefused
-from hintd.service.exchange import RecordGone
-from hintd.service.linking import LinkingRefused
+from hintd.service.failures import Meaning, foreseen
+from hintd.web.desk import DeskError
 
 log = structlog.get_logger()
 
@@ -39,35 +37,42 @@ class Failure:
     ids: Mapping[str, str] = field(default_factory=dict)
 
 
-# The first that fits: derived classes stand before those they derive from.
-_FORESEEN: tuple[tuple[type[BaseException], str, int, str], ...] = (
+_CODES: Mapping[Meaning, int] = {
+    Meaning.UNUSABLE: USAGE,
+    Meaning.TOO_LARGE: USAGE,
+    Meaning.UNKNOWN: FAILED,
+    Meaning.AGAINST_RULE: REFUSED,
+    Meaning.PREVENTED: FAILED,
+    Meaning.NOT_SET_UP: FAILED,
+    Meaning.DOWN: NOT_THERE,
+    Meaning.BROKEN: FAILED,
+}
+
+# What only a command can meet, and what it tells otherwise than the API does.
+_OF_COMMANDS: tuple[tuple[type[BaseException], str, int, str], ...] = (
     (BadConfig, "bad_config", USAGE, ""),
-    (LinkingRefused, "refused", REFUSED, ""),
     (ConnectingRefused, "refused", REFUSED, ""),
-    (NameTaken, "name_taken", REFUSED, " Choose another name."),
-    (AlreadyLinked, "linked_already", REFUSED, " Unlink it first, or leave it."),
+    (NoSuchBatch, "unknown_batch", NOT_THERE, ""),
     (EmbeddedPostgresError, "embedded_postgres", NOT_THERE, ""),
     (MigrationRefused, "migration_refused", FAILED, ""),
     (StoreDown, "postgres_down", NOT_THERE, ". Check [postgres] dsn, and that the server runs."),
     (BusDown, "bus_down", NOT_THERE, ". Check [bus] url, and that RabbitMQ runs."),
-    (CredentialsRefused, "credentials_refused", FAILED, ""),
-    (Misconfigured, "misconfigured", FAILED, ""),
-    (Refused, "refused_by_remote", FAILED, ": the remote does not take it, and nothing was written."),
-    (Retryable, "remote_down", NOT_THERE, " Try again later."),
-    (FenceLost, "in_hand", FAILED, ". Another worker took the pair over meanwhile: try again."),
-    (RecordGone, "record_gone", FAILED, ". It was deleted or merged, or hintd's user may not see it."),
-    (CannotUnseal, "cannot_unseal", FAILED, ". Check [security] encryption_keys: an older key may be missing."),
 )
 
 
 def failure_of(error: BaseException) -> Failure:
     """What to tell about ``error``; what nobody foresaw is logged with its place."""
     error = _innermost(error)
-    if isinstance(error, CommandFailed):
-        return Failure(error.kind, str(error), error.code, error.ids)
-    for kind, name, code, more in _FORESEEN:
+    match error:
+        case CommandFailed():
+            return Failure(error.kind, str(error), error.code, error.ids)
+        case DeskError():
+            return Failure(error.code, str(error), _CODES[error.meaning], error.ids)
+    for kind, name, code, more in _OF_COMMANDS:
         if isinstance(error, kind):
             return Failure(name, f"{error}{more}", code)
+    if (found := foreseen(error)) is not None:
+        return Failure(found.word, found.sentence, _CODES[found.meaning], found.ids)
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
         return Failure("system", f"{place}{error.strerror}. Check the path, the port and the permissions.", FAILED)

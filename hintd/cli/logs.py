@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import deque
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import click
 import msgspec
 
-from hintd.cli.common import Answer, Caller, answering, find_connection
-from hintd.composition import House, utc_now
-from hintd.ports import Level, LogEntry, LogFilter
+from hintd.cli.common import Answer, Caller, answering
+from hintd.composition import utc_now
+from hintd.ports import Level, LogFilter
+from hintd.web.desk import LogDesk
+from hintd.web.shapes import LogEntryJson
 
 _AGO = re.compile(r"(\d+)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -38,12 +39,6 @@ class Since(click.ParamType[datetime]):
         return at if at.tzinfo else at.astimezone()
 
 
-@dataclass(frozen=True)
-class _Wish:
-    connection_id: int | None
-    only: LogFilter
-
-
 @click.command("log")
 @click.option("--level", type=click.Choice([level.value for level in Level]), help="Only this level.")
 @click.option("--record", "record_id", help="Only about this Contact or patient.")
@@ -64,54 +59,28 @@ async def read_log(
     follow: bool,
 ) -> Answer:
     """What hintd did and what went wrong, the oldest first."""
-    only = LogFilter(Level(level) if level else None, record_id, batch_id, since)
-    async with caller.house() as house:
-        connection_id = (await find_connection(house, name)).id if name else None
-        wish = _Wish(connection_id, only)
-        newest: deque[tuple[int, LogEntry]] = deque(maxlen=limit)
-        async for page in _pages(house, wish):
-            newest.extend(page)
+    only = LogFilter(Level(level) if level else None, record_id, batch_id, since, limit=limit)
+    async with caller.desk() as desk:
+        entries = await desk.log.entries(name, only)
         if follow:
-            await _follow(house, wish, newest, caller.as_json)
-    entries = [_shown(entry_id, entry) for entry_id, entry in newest]
+            await _follow(desk.log, name, only, entries, as_json=caller.as_json)
     return Answer({"entries": entries}, "\n".join(map(_line, entries)))
 
 
-async def _pages(house: House, wish: _Wish) -> AsyncIterator[list[tuple[int, LogEntry]]]:
-    only = wish.only
-    while page := list(await house.stores.log.read(wish.connection_id, only)):
-        yield page
-        only = replace(only, after_id=page[-1][0])
-
-
-async def _follow(house: House, wish: _Wish, newest: deque[tuple[int, LogEntry]], as_json: bool) -> None:
+async def _follow(
+    desk: LogDesk, name: str | None, only: LogFilter, entries: Sequence[LogEntryJson], *, as_json: bool
+) -> None:
     """Until Ctrl-C."""
-    after_id = 0
-    page = list(newest)
     while True:
-        for entry_id, entry in page:
-            shown = _shown(entry_id, entry)
-            click.echo(msgspec.json.encode(shown) if as_json else _line(shown))
-            after_id = entry_id
-        page = list(await house.stores.log.read(wish.connection_id, replace(wish.only, after_id=after_id)))
-        if not page:
+        for entry in entries:
+            click.echo(msgspec.json.encode(entry) if as_json else _line(entry))
+            only = replace(only, after_id=entry["id"])
+        entries = await desk.entries(name, only)
+        if not entries:
             await asyncio.sleep(_LOOK_EVERY_S)
 
 
-def _shown(entry_id: int, entry: LogEntry) -> dict[str, Any]:
-    return {
-        "id": entry_id,
-        "at": entry.at,
-        "level": entry.level,
-        "what": entry.what,
-        "contact_id": entry.contact_id,
-        "patient_id": entry.patient_id,
-        "batch_id": entry.batch_id,
-        "message": entry.message,
-    }
-
-
-def _line(shown: dict[str, Any]) -> str:
-    ids = " ".join(shown[key] for key in ("contact_id", "patient_id", "batch_id") if shown[key])
-    at = shown["at"].isoformat(timespec="milliseconds")
-    return f"{at}  {shown['level']:9}  {shown['what']}  {ids}  {shown['message']}"
+def _line(entry: LogEntryJson) -> str:
+    ids = " ".join(each for each in (entry["contact_id"], entry["patient_id"], entry["batch_id"]) if each)
+    at = entry["at"].isoformat(timespec="milliseconds")
+    return f"{at}  {entry['level']:9}  {entry['what']}  {ids}  {entry['message']}"

@@ -19,12 +19,11 @@ from hintd.cli.common import (
     common_options,
     fail,
     find_config_file,
-    find_connection,
     table,
-    wait_for_bus,
 )
-from hintd.composition import open_dsn
+from hintd.composition import open_dsn, wait_for_bus
 from hintd.daemon import Role
+from hintd.desk.finding import find_connection
 from hintd.ports import CallClass
 from hintd.postgres.migrate import migrate as apply_migrations
 from hintd.service.sweep import sweep_connection

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-from uuid import uuid4
-
 import click
 
-from hintd.cli.common import Answer, Caller, answering, find_connection, table, wait_for_bus
-from hintd.cli.failures import REFUSED, CommandFailed
-from hintd.composition import House
-from hintd.core.model import Side
-from hintd.ports import ParkedItem, Queue
-from hintd.service.envelope import BadEnvelope, unpack_notice
-from hintd.service.sweep import look_again
+from hintd.cli.common import Answer, Caller, ContactId, answering, table
+from hintd.cli.failures import USAGE, CommandFailed
+from hintd.cli.linking import told
+from hintd.web.shapes import ParkedEndJson
 
 _HEAD = ("id", "kind", "cause", "owner", "contact_id", "patient_id", "since", "attempts", "message")
 
@@ -24,20 +17,15 @@ def parked() -> None:
     """What hintd set aside, because a person has to decide or to mend something."""
 
 
-def _shown(item: ParkedItem) -> dict[str, Any]:
-    return {key: getattr(item, key) for key in _HEAD}
-
-
 @parked.command("list")
 @click.option("--connection", "name", help="Only of this connection.")
 @click.option("--limit", default=200, show_default=True, help="At most so many items.")
 @answering
 async def list_open(caller: Caller, name: str | None, limit: int) -> Answer:
     """The open items, the oldest first.  Messages may quote patients' values."""
-    async with caller.house() as house:
-        connection_id = (await find_connection(house, name)).id if name else None
-        items = [_shown(item) for item in await house.stores.parking.items(connection_id, limit=limit)]
-    return Answer({"items": items}, table([[item[key] for key in _HEAD] for item in items], _HEAD))
+    async with caller.desk() as desk:
+        items = await desk.parked.open_items(name, limit=limit)
+    return Answer({"items": items}, table([[dict(item)[key] for key in _HEAD] for item in items], _HEAD))
 
 
 @parked.command()
@@ -45,24 +33,9 @@ async def list_open(caller: Caller, name: str | None, limit: int) -> Answer:
 @answering
 async def show(caller: Caller, item_id: int) -> Answer:
     """One item, also a closed one."""
-    async with caller.house() as house:
-        _, item = await _find(house, item_id)
-    document = {**_shown(item), "state": item.state}
-    return Answer(document, "\n".join(f"{key:10}  {value}" for key, value in document.items()))
-
-
-async def _find(house: House, item_id: int) -> tuple[int | None, ParkedItem]:
-    found = await house.stores.parking.get(item_id)
-    if found is None:
-        raise CommandFailed(f"There is no parked item {item_id}; see: hintd parked list", kind="unknown_item")
-    return found
-
-
-async def _find_open(house: House, item_id: int) -> tuple[int | None, ParkedItem]:
-    connection_id, item = await _find(house, item_id)
-    if item.state != "open":
-        raise CommandFailed(f"Parked item {item_id} is {item.state} already.", kind="closed", code=REFUSED)
-    return connection_id, item
+    async with caller.desk() as desk:
+        item = await desk.parked.one(item_id)
+    return Answer(item, "\n".join(f"{key:10}  {value}" for key, value in item.items()))
 
 
 @parked.command()
@@ -70,47 +43,13 @@ async def _find_open(house: House, item_id: int) -> tuple[int | None, ParkedItem
 @answering
 async def retry(caller: Caller, item_id: int) -> Answer:
     """Take an item up again: its records are read and reconciled anew.  What fails again is parked again."""
-    async with caller.house() as house:
-        connection_id, item = await _find_open(house, item_id)
-        await wait_for_bus(house)
-        if item.body is not None:
-            await _publish_again(house, item.body)
-        else:
-            await _look_again(house, connection_id, item)
-        await house.stores.parking.close(item_id, state="resolved", now=house.now())
-    return Answer({"id": item_id, "state": "resolved"}, f"Parked item {item_id} is taken up again.")
+    async with caller.desk() as desk:
+        end = await desk.parked.retry(item_id, person=caller.person)
+    return _ended(end, "is taken up again")
 
 
-async def _publish_again(house: House, body: bytes) -> None:
-    """A notice gets a new id: under its own it counts as settled, so that nothing would be stored of it."""
-    try:
-        notice = unpack_notice(body, house.keys.unseal)
-    except BadEnvelope:
-        await house.bus.publish(Queue.CHANGES, body, key="retried")
-        return
-    await house.ingest.accept(replace(notice, id=uuid4().hex, accepted_at=house.now()))
-
-
-async def _look_again(house: House, connection_id: int | None, item: ParkedItem) -> None:
-    connection = next((c for c in await house.stores.connections.all() if c.id == connection_id), None)
-    if connection is None:
-        raise CommandFailed(f"Parked item {item.id} belongs to no connection: discard it.", code=REFUSED)
-    links, linked = house.stores.links, False
-    if item.contact_id is not None:
-        linked = await links.find(connection.id, Side.SALESFORCE, item.contact_id) is not None
-    work = await house.work(connection)
-    if linked and item.contact_id is not None:
-        await house.ingest.accept(look_again(work, Side.SALESFORCE, item.contact_id))
-    elif item.patient_id is not None:
-        await house.ingest.accept(look_again(work, Side.HINT, item.patient_id))
-    else:
-        raise CommandFailed(
-            f"Parked item {item.id} is about a Contact without a link, so there is nothing to try. Link it by hand "
-            "(hintd link create), or discard the item.",
-            kind="nothing_to_retry",
-            code=REFUSED,
-            contact_id=item.contact_id,
-        )
+def _ended(end: ParkedEndJson, what: str) -> Answer:
+    return Answer({"id": end["id"], "state": end["state"]}, f"Parked item {end['id']} {what}.")
 
 
 @parked.command()
@@ -118,7 +57,36 @@ async def _look_again(house: House, connection_id: int | None, item: ParkedItem)
 @answering
 async def discard(caller: Caller, item_id: int) -> Answer:
     """Close an item without doing anything about it."""
-    async with caller.house() as house:
-        await _find_open(house, item_id)
-        await house.stores.parking.close(item_id, state="discarded", now=house.now())
-    return Answer({"id": item_id, "state": "discarded"}, f"Parked item {item_id} is discarded.")
+    async with caller.desk() as desk:
+        end = await desk.parked.discard(item_id, person=caller.person)
+    return _ended(end, "is discarded")
+
+
+@parked.command()
+@click.argument("item_id", metavar="ID", type=int)
+@click.option("--contact", "contact_id", type=ContactId(), help="Link the patient with this Contact.")
+@click.option("--patient", "patient_id", help="Link the Contact with this patient.")
+@click.option("--dismiss", "dismissed", is_flag=True, help="Link nothing; automation leaves a new patient alone.")
+@click.option(
+    "--take-over", is_flag=True, help="Also when the chosen record is linked with another, which is unlinked."
+)
+@answering
+async def resolve(
+    caller: Caller, item_id: int, contact_id: str | None, patient_id: str | None, dismissed: bool, take_over: bool
+) -> Answer:
+    """Decide who belongs with whom, where hintd could not.
+
+    The patient's values win where the two differ; blanks of either are filled from the other.  For the Contact's to
+    win, link the two with: hintd link create
+    """
+    if sum((contact_id is not None, patient_id is not None, dismissed)) != 1:
+        raise CommandFailed("Give one of --contact ID, --patient ID and --dismiss.", kind="usage", code=USAGE)
+    async with caller.desk() as desk:
+        if dismissed:
+            end = await desk.parked.dismiss(item_id, person=caller.person)
+        else:
+            chosen = contact_id, patient_id
+            end = await desk.parked.choose(item_id, chosen, take_over=take_over, person=caller.person)
+    if (link := end["link"]) is None:
+        return _ended(end, "is dismissed")
+    return Answer({"id": item_id, **link}, *told(link))

@@ -21,6 +21,15 @@ _DEFAULTS = Options()
 )
 @click.option("--grpc-port", default=_DEFAULTS.grpc_port, show_default=True, help="The Pub/Sub API.  0: any free one.")
 @click.option("--people", default=_DEFAULTS.people, show_default=True, help="How many invented people there are.")
+@click.option("--patients", default=0, help="A big practice instead, of so many patients made when they are asked for.")
+@click.option("--contacts", default=0, help="The Contacts of the big practice.")
+@click.option(
+    "--match-share",
+    type=click.FloatRange(0, 1),
+    default=_DEFAULTS.match_share,
+    show_default=True,
+    help="How many of the big practice's patients have exactly one Contact that matches.",
+)
 @click.option("--seed", default=_DEFAULTS.seed, show_default=True, help="The same seed makes the same people.")
 @click.option(
     "--samples",

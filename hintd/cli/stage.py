@@ -46,6 +46,9 @@ pubsub_tls = false
 auth = "client_credentials"
 client_id = "sbx-client"
 client_secret = "sbx-secret"
+
+[limits]
+page_size = 8  # a small practice, and a batch of some pages all the same
 """
 
 

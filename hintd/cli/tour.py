@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from hintd.cli.batch_tour import abort, from_contacts, from_patients, preview
 from hintd.cli.failures import CommandFailed
 from hintd.cli.stage import NAME, Stage, StepFailed
 
@@ -63,6 +64,10 @@ async def tour(stage: Stage, told: Callable[[Step], None]) -> list[Step]:
     await play("echo_of_hint", lambda: _echo_from_hint(stage, pairs[3]))
     await play("clash", lambda: _clash(stage, pairs[4]))
     await play("published_example", lambda: _both_ways(stage, pairs[0]))
+    await play("batch_from_contacts", lambda: from_contacts(stage))
+    await play("batch_preview", lambda: preview(stage))
+    await play("batch_abort", lambda: abort(stage))
+    await play("batch_from_patients", lambda: from_patients(stage))
     await play("verify", lambda: _verify(stage))
     return steps
 

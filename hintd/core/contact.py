@@ -5,6 +5,7 @@ Writing is in ``hintd.core.contact_write``.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from hintd.core.contact_write import render_contact
@@ -94,6 +95,20 @@ def read_contact(raw: Raw, book: Book) -> Contact:
         person_account=read_flag(raw.get("IsPersonAccount"), "IsPersonAccount") is True,
         account_id=read_text(raw.get("AccountId"), "AccountId"),
         known=_known(raw),
+    )
+
+
+def contact_after(contact: Contact, fields: Raw, book: Book) -> Contact:
+    """The Contact as it should stand after a write of API values whose answer does not show it: its stamp stays, so
+    that whatever Salesforce tells of it later is news."""
+    known = _known(fields)
+    return replace(
+        contact,
+        values={**contact.values, **_read_values(fields, book)},
+        patient_id=fields.get(PATIENT_ID) if "patient_id" in known else contact.patient_id,
+        synced=fields.get(SYNCED) if "synced" in known else contact.synced,
+        error_message=fields.get(SYNC_ERROR) if "error_message" in known else contact.error_message,
+        known=contact.known | known,
     )
 
 

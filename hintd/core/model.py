@@ -168,7 +168,7 @@ class Link:
     patient_id: str
     state: LinkState
     linked_at: datetime
-    linked_by: str  # "match", "batch", "adopted", "person:<name>", "merge"
+    linked_by: str  # "match", "batch:…", "contact_batch:…", "adopted", "person:…", "chosen:…", "merge", "created_…"
     hint: Half = Half()
     salesforce: Half = Half()
     held: Mapping[str, str] = field(default_factory=dict)  # field -> sentence: the other side cannot hold the value

@@ -7,6 +7,7 @@ half of the base.  What Hint cannot hold is not written but said (README rule 2)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -142,6 +143,21 @@ def read_patient(raw: Raw, fields: Sequence[Field]) -> Patient:
         web_link=read_text(raw.get("integration_web_link"), "integration_web_link"),
         error_message=read_text(raw.get("integration_error_message"), "integration_error_message"),
         phones=phones,
+    )
+
+
+def patient_after(patient: Patient, attributes: Raw, fields: Sequence[Field]) -> Patient:
+    """The patient as it should stand after a write of these attributes, for a write that is only rehearsed."""
+    phones = _read_phones(attributes) if "phones" in attributes else patient.phones
+    values = dict(patient.values)
+    for field in fields:
+        values.update(_read_field(attributes, field, phones))
+    return replace(
+        patient,
+        values=_with_first_line(values, fields),
+        phones=phones,
+        contact_id=attributes.get("integration_record_id", patient.contact_id),
+        error_message=attributes.get("integration_error_message", patient.error_message),
     )
 
 

@@ -17,6 +17,7 @@ from hintd.core.model import (
     LinkState,
     Patient,
     Record,
+    Seen,
     Side,
     Turn,
     Value,
@@ -28,6 +29,8 @@ from hintd.core.unseen import answered, owe
 
 MERGED = "merge"
 """``linked_by`` of a link that followed a record into the one it was merged into."""
+
+_FROM_CONTACT = ("person", "contact_batch", "created_patient")
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -46,16 +49,18 @@ class Plan:
 
 
 def preferred_side(link: Link) -> Side | None:
-    """Who wins the conflicts of a first exchange: the Contact when a person linked from it or when the patient was
-    made from it, else the patient (README rules 3, 5, 6, 7).  None once linked: the fields' own winners decide."""
+    """Who wins the conflicts of a first exchange: the Contact when a person or a batch linked from it or when the
+    patient was made from it, else the patient (README rules 3, 5, 6, 7).  None once linked: the fields' own winners
+    decide."""
     if link.state is not LinkState.LINKING or link.linked_by == MERGED:
         return None
-    return Side.SALESFORCE if link.linked_by.split(":")[0] in ("person", "created_patient") else Side.HINT
+    return Side.SALESFORCE if link.linked_by.split(":")[0] in _FROM_CONTACT else Side.HINT
 
 
-def make_plan(link: Link, book: Book) -> Plan:
-    """Every field of the table merged, frozen ones left out."""
-    prefer = preferred_side(link)
+def make_plan(link: Link, book: Book, prefer: Side | None = None) -> Plan:
+    """Every field of the table merged, frozen ones left out.  ``prefer``: who wins the conflicts of a linked pair, in
+    place of the fields' own winners (README rule 6)."""
+    prefer = preferred_side(link) or prefer
     decisions = [
         decision
         for field in book.fields
@@ -89,12 +94,20 @@ def has_unfinished(link: Link, book: Book) -> bool:
 
 
 def blank(link: Link, side: Side, book: Book) -> Link:
-    """The link with a record that is still to be made taken in as blank in every field."""
+    """The link with a record that is still to be made taken in as blank in every field.  There is no base with it yet:
+    one that was remembered after its making, right before a crash, would make the blanks look like clearings."""
+    link = with_half(with_half(link, side, Half()), side.other, _without_base(link.half(side.other)))
     values: Values = {field.name: None for field in book.fields}
     record_id = link.record_id(side)
     if side is Side.HINT:
         return take_in(link, Patient(record_id, _LONG_AGO, values, _LONG_AGO), book)
     return take_in(link, Contact(record_id, _LONG_AGO, values), book)
+
+
+def _without_base(half: Half) -> Half:
+    """What the side holds is all news."""
+    rested = {name: Seen(value, half.stamp or _LONG_AGO) for name, value in half.values.items()}
+    return replace(half, values={}, seen={**rested, **half.seen})
 
 
 def follow(link: Link, side: Side, winner_id: str) -> Link:
@@ -151,33 +164,33 @@ def agree(link: Link, decisions: Sequence[Decision], at: datetime) -> tuple[Link
             now = current(half, name)
             if name in half.values and name in half.seen and not isinstance(now, Unknown):
                 history.append(HistoryEntry(at, name, side, half.values[name], now, "agreed"))
-        link = rest(link, name)
     agreed = {decision.field.name for decision in decisions}
+    if not agreed:
+        return link, ()
+    link = rest(link, agreed)
     return replace(link, owed={n: o for n, o in link.owed.items() if n not in agreed}), tuple(history)
 
 
-def rest(link: Link, name: str) -> Link:
-    """The field is at rest: what each side holds becomes its half of the base."""
+def rest(link: Link, names: Collection[str]) -> Link:
+    """The fields are at rest: what each side holds becomes its half of the base."""
     for side in Side:
         half = link.half(side)
-        now = current(half, name)
-        if not isinstance(now, Unknown):
-            link = with_half(link, side, _rested(half, name, now))
+        known = {name: now for name in names if not isinstance(now := current(half, name), Unknown)}
+        if known:
+            link = with_half(link, side, _rested(half, known))
     return link
 
 
-def _rested(half: Half, name: str, value: Value) -> Half:
-    seen = {n: s for n, s in half.seen.items() if n != name}
-    sent = {n: s for n, s in half.sent.items() if n != name}
-    return replace(half, values={**half.values, name: value}, seen=seen, sent=sent)
+def _rested(half: Half, values: Values) -> Half:
+    seen = {n: s for n, s in half.seen.items() if n not in values}
+    sent = {n: s for n, s in half.sent.items() if n not in values}
+    return replace(half, values={**half.values, **values}, seen=seen, sent=sent)
 
 
 def adopt(link: Link, at: datetime) -> tuple[Link, tuple[str, ...]]:
     """The base is what each side holds, nothing is written (README rule 11); the names of the fields concerned."""
     names = tuple(sorted({*link.hint.seen, *link.salesforce.seen}))
-    for name in names:
-        link = rest(link, name)
-    return replace(link, state=LinkState.LINKED, linked_at=at), names
+    return replace(rest(link, names), state=LinkState.LINKED, linked_at=at), names
 
 
 def written(
@@ -199,8 +212,8 @@ def written(
         if decision.was_conflict:
             history.append(HistoryEntry(at, name, side, decision.replaced, decision.value, "conflict_lost"))
         history.append(HistoryEntry(at, name, side, decision.replaced, stored, decision.cause))
-        link = with_half(link, side, _rested(link.half(side), name, stored))
-        link = _paid(rest(link, name), name, side)
+        link = with_half(link, side, _rested(link.half(side), {name: stored}))
+        link = _paid(rest(link, (name,)), name, side)
         if decision.cause not in ("linked", "filled"):
             link = _count_turn(link, name, Turn(at, side), book.rules)
     before, link = link.half(side), take_in(link, after, book)
@@ -208,8 +221,7 @@ def written(
         stood, stands = current(before, name), current(link.half(side), name)
         if not isinstance(stood, Unknown) and not isinstance(stands, Unknown) and stands != stood:
             history.append(HistoryEntry(at, name, side, stood, stands, "demanded"))
-        link = rest(link, name)
-    return link, tuple(history)
+    return rest(link, set(also) - news_before), tuple(history)
 
 
 def _paid(link: Link, name: str, side: Side) -> Link:

@@ -6,16 +6,15 @@ The API answers with 18; reports, formulas and duplicate messages show 15.  hint
 from __future__ import annotations
 
 import re
+from itertools import product
 
 CONTACT_PREFIX = "003"
 
 _ID = re.compile(r"([0-9A-Za-z]{15})([A-Z0-5]{3})?", re.ASCII)
-_CHECK = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
-
-
-def _check_letter(group: str) -> str:
-    """Bit k of the index is set when the k-th of the five characters is a capital."""
-    return _CHECK[sum(1 << k for k, c in enumerate(group) if c.isupper())]
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+_CAPITALS = str.maketrans({chr(code): str(int(chr(code).isupper())) for code in range(128)})
+# What five characters are checked by: bit k of the letter's index is set when the k-th of them is a capital.
+_CHECK = {bits: _LETTERS[int(bits[::-1], 2)] for bits in map("".join, product("01", repeat=5))}
 
 
 def to_18(text: str) -> str | None:
@@ -24,7 +23,8 @@ def to_18(text: str) -> str | None:
     if found is None:
         return None
     bare, given = found[1], found[2]
-    check = "".join(_check_letter(bare[start : start + 5]) for start in (0, 5, 10))
+    capitals = bare.translate(_CAPITALS)
+    check = _CHECK[capitals[:5]] + _CHECK[capitals[5:10]] + _CHECK[capitals[10:]]
     return bare + check if given in (None, check) else None
 
 

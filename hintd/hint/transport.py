@@ -118,6 +118,7 @@ class Transport:
             answer = await self._exchange(request)
             if answer.status == 429:
                 result = "throttled"
+                await self._budget.throttled()
             elif 400 <= answer.status < 500 and answer.status != 404:
                 result = "refused"
             value = self._judge(request, answer, read)
@@ -153,8 +154,6 @@ class Transport:
             return _read(request, answer, read)
         if answer.status == 404:
             return None
-        if answer.status == 429:
-            self._budget.throttled()
         raise classify(request, answer, self._remedy)
 
 

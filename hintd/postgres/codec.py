@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from hintd.core.model import Link, LinkState, Value
+from hintd.core.model import HistoryEntry, Link, LinkState, Side, Value
 
 _links = msgspec.json.Decoder(Link)
 _changes = msgspec.json.Decoder(tuple[Value, Value])
@@ -52,3 +52,9 @@ def decode_link(base: bytes, row: Mapping[str, Any] | asyncpg.Record) -> Link:
         linked_at=row["linked_at"],
         linked_by=row["linked_by"],
     )
+
+
+def decode_entry(change: bytes, row: asyncpg.Record) -> HistoryEntry:
+    """The history entry of a row.  ``change`` is its unsealed values."""
+    old, new = decode_change(change)
+    return HistoryEntry(row["at"], row["field"], Side(row["side"]), old, new, row["cause"], row["batch_id"])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import asyncpg
 
+from hintd.core.model import Source
 from hintd.ports import Connection, NameTaken
 from hintd.postgres.codec import decode_object, encode
 from hintd.postgres.pool import Database, Seal
@@ -40,6 +42,8 @@ where $1::integer is null or connection_id = $1
 group by source, outcome
 """
 
+_LAST_EVENT_AT = "select max(at) from event where connection_id = $1 and source = $2"
+
 
 class PostgresConnections:
     def __init__(self, database: Database, *, seal_secret: Seal, unseal_secret: Seal) -> None:
@@ -71,6 +75,10 @@ class PostgresConnections:
     async def event_counts(self, connection_id: int | None = None) -> Mapping[tuple[str, str], int]:
         rows = await self._db.rows(_EVENT_COUNTS, connection_id)
         return {(row["source"], row["outcome"]): row["events"] for row in rows}
+
+    async def last_event_at(self, connection_id: int, source: Source) -> datetime | None:
+        at: datetime | None = await self._db.value(_LAST_EVENT_AT, connection_id, source)
+        return at
 
     def _columns(self, connection: Connection) -> tuple[object, ...]:
         return (

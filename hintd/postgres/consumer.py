@@ -70,6 +70,9 @@ class InboxDelivery:
     async def release(self) -> None:
         await self._settle(self._hands.give_back(self._claimed, 0.0, counted=False))
 
+    async def answer(self, body: bytes) -> None:
+        """The table keeps no way back to a sender, who finds the answer in the batch's row or in the log."""
+
     async def _settle(self, settling: Awaitable[None]) -> None:
         try:
             await settling

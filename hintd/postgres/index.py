@@ -75,19 +75,23 @@ class PostgresIndex:
         return [Candidate(self._row(row), row["linked_with"]) for row in rows]
 
     def _row(self, row: asyncpg.Record) -> IndexRow:
-        email, phone = decode_texts(self._unseal(row["reach"]))
-        return IndexRow(
-            side=Side(row["side"]),
-            record_id=row["record_id"],
-            stamp=row["stamp"],
-            match_name=row["match_name"],
-            first_name=row["first_name"],
-            last_name=row["last_name"],
-            suffix=row["suffix"],
-            date_of_birth=row["date_of_birth"],
-            email=email,
-            phone=phone,
-            gone=row["gone"],
-            created_at=row["created_at"],
-            claimed=row["claimed"],
-        )
+        return index_row(row, *decode_texts(self._unseal(row["reach"])))
+
+
+def index_row(row: asyncpg.Record, email: str | None = None, phone: str | None = None) -> IndexRow:
+    """A row of ``record``; what is sealed is given beside it, where it is needed."""
+    return IndexRow(
+        side=Side(row["side"]),
+        record_id=row["record_id"],
+        stamp=row["stamp"],
+        match_name=row["match_name"],
+        first_name=row["first_name"],
+        last_name=row["last_name"],
+        suffix=row["suffix"],
+        date_of_birth=row["date_of_birth"],
+        email=email,
+        phone=phone,
+        gone=row["gone"],
+        created_at=row["created_at"],
+        claimed=row["claimed"],
+    )

@@ -13,7 +13,7 @@ import asyncpg
 
 from hintd.core.model import HistoryEntry, Link, LinkState, Side
 from hintd.ports import AlreadyLinked, Busy, FenceLost, LinkUpdate, Settlement, Taken
-from hintd.postgres.codec import decode_change, decode_link, encode
+from hintd.postgres.codec import decode_entry, decode_link, encode
 from hintd.postgres.pool import Database, Seal
 from hintd.postgres.rows import SETTLE, history_rows, settle_row
 
@@ -160,7 +160,8 @@ class PostgresLinks:
         return int(await self._db.value(_COUNT, connection_id))
 
     async def history(self, link_id: int, *, limit: int = 200) -> Sequence[HistoryEntry]:
-        return [self._entry(row) for row in await self._db.rows(_HISTORY, link_id, limit)]
+        rows = await self._db.rows(_HISTORY, link_id, limit)
+        return [decode_entry(self._unseal(row["change"]), row) for row in rows]
 
     async def was_unlinked_by_person(
         self, connection_id: int, *, contact_id: str | None = None, patient_id: str | None = None
@@ -175,7 +176,3 @@ class PostgresLinks:
 
     def _link(self, row: asyncpg.Record) -> Link:
         return decode_link(self._unseal(row["base"]), row)
-
-    def _entry(self, row: asyncpg.Record) -> HistoryEntry:
-        old, new = decode_change(self._unseal(row["change"]))
-        return HistoryEntry(row["at"], row["field"], Side(row["side"]), old, new, row["cause"], row["batch_id"])

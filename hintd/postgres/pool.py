@@ -113,6 +113,24 @@ class Database:
             await self.pool.release(self._at_hand.pop())
 
     @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """For statements that count together or not at all, where no single one can hold what is stored.  Whoever asks
+        on the connection names a loss by itself: what else it waits for may fail with the same errors."""
+        with naming_the_loss():
+            connection = await self._take()
+        try:
+            with naming_the_loss():
+                await connection.execute("begin")
+            yield connection
+            with naming_the_loss():
+                await connection.execute("commit")
+        except BaseException:
+            connection.terminate()  # the server undoes what was begun; asking it to would wait on a wire gone silent
+            raise
+        finally:
+            await self.pool.release(connection)
+
+    @asynccontextmanager
     async def listening(self, channel: str, heard: Callable[[str], None]) -> AsyncIterator[asyncio.Event]:
         """Calls ``heard`` with the payload of each notification; the event is set when the connection is lost."""
         lost = asyncio.Event()

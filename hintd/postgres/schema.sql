@@ -50,6 +50,17 @@ CREATE TYPE public.record_row AS (
 	claimed boolean
 );
 
+CREATE FUNCTION public.add_counts(one jsonb, other jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select coalesce(jsonb_object_agg(word, amount), '{}')
+    from (
+        select word, sum(value::bigint) as amount
+        from (select * from jsonb_each_text(one) union all select * from jsonb_each_text(other)) as each (word, value)
+        group by word
+    ) sums
+$$;
+
 CREATE FUNCTION public.park(p_connection integer, p_at timestamp with time zone, p_rows public.parked_row[]) RETURNS bigint[]
     LANGUAGE plpgsql
     AS $$
@@ -147,6 +158,96 @@ CREATE FUNCTION public.write_log(p_connection integer, p_rows public.log_row[]) 
     insert into log (connection_id, at, level, what, message, contact_id, patient_id, batch_id)
     select p_connection, at, level, what, message, contact_id, patient_id, batch_id from unnest(p_rows)
 $$;
+
+CREATE FUNCTION public.write_tally(p_remote text, p_turn bigint, p_tally json) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+    -- A server that crashes may forget the calls of its last second; waiting for the disk at each call would cost more.
+    set local synchronous_commit = off;
+    update budget set turn = turn + 1, tally = p_tally where remote = p_remote and turn = p_turn;
+    return found;
+end
+$$;
+
+CREATE TABLE public.batch (
+    number bigint NOT NULL,
+    id text DEFAULT ('bat-'::text || "left"(replace((gen_random_uuid())::text, '-'::text, ''::text), 12)) NOT NULL,
+    connection_id integer NOT NULL,
+    request_id text NOT NULL,
+    kind text NOT NULL,
+    direction text NOT NULL,
+    options jsonb NOT NULL,
+    requested_by text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'queued'::text NOT NULL,
+    wanted text,
+    stage text,
+    done integer DEFAULT 0 NOT NULL,
+    total integer,
+    counts jsonb DEFAULT '{}'::jsonb NOT NULL,
+    calls jsonb DEFAULT '{}'::jsonb NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    waiting_for text,
+    waits_until timestamp with time zone,
+    message text,
+    read_until text,
+    checkpoint integer DEFAULT 0 NOT NULL,
+    has_work boolean DEFAULT true NOT NULL,
+    fence bigint DEFAULT 0 NOT NULL,
+    lease_owner text,
+    lease_until timestamp with time zone,
+    CONSTRAINT batch_kind_check CHECK ((kind = ANY (ARRAY['run'::text, 'preview'::text]))),
+    CONSTRAINT batch_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'waiting'::text, 'paused'::text, 'aborting'::text, 'aborted'::text, 'done'::text, 'failed'::text])))
+)
+WITH (fillfactor='50');
+
+CREATE TABLE public.batch_item (
+    batch_id text NOT NULL,
+    "position" integer NOT NULL,
+    record_id text NOT NULL,
+    partner_id text,
+    decision text,
+    why text DEFAULT ''::text NOT NULL
+)
+WITH (fillfactor='80');
+
+ALTER TABLE public.batch ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.batch_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.batch_patient (
+    batch_id text NOT NULL,
+    patient_id text NOT NULL,
+    body bytea NOT NULL
+);
+ALTER TABLE ONLY public.batch_patient ALTER COLUMN body SET STORAGE EXTERNAL;
+
+CREATE TABLE public.batch_row (
+    batch_id text NOT NULL,
+    "position" integer NOT NULL,
+    contact_id text,
+    patient_id text,
+    outcome text NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    detail bytea,
+    replanned boolean DEFAULT false NOT NULL,
+    stamped boolean DEFAULT false NOT NULL
+);
+ALTER TABLE ONLY public.batch_row ALTER COLUMN detail SET STORAGE EXTERNAL;
+
+CREATE TABLE public.budget (
+    remote text NOT NULL,
+    turn bigint NOT NULL,
+    tally json NOT NULL
+)
+WITH (fillfactor='50');
 
 CREATE TABLE public.connection (
     id integer NOT NULL,
@@ -344,6 +445,40 @@ CREATE TABLE public.record (
     CONSTRAINT record_side_check CHECK ((side = ANY (ARRAY['hint'::text, 'salesforce'::text])))
 );
 
+CREATE TABLE public.upload (
+    id text DEFAULT ('upl-'::text || "left"(replace((gen_random_uuid())::text, '-'::text, ''::text), 12)) NOT NULL,
+    connection_id integer NOT NULL,
+    at timestamp with time zone NOT NULL,
+    ids integer NOT NULL,
+    repeated integer NOT NULL,
+    ignored integer NOT NULL
+);
+
+CREATE TABLE public.upload_line (
+    upload_id text NOT NULL,
+    number integer NOT NULL,
+    kind text NOT NULL,
+    contact_id text
+);
+
+ALTER TABLE ONLY public.batch
+    ADD CONSTRAINT batch_connection_id_request_id_key UNIQUE (connection_id, request_id);
+
+ALTER TABLE ONLY public.batch_item
+    ADD CONSTRAINT batch_item_pkey PRIMARY KEY (batch_id, "position");
+
+ALTER TABLE ONLY public.batch_patient
+    ADD CONSTRAINT batch_patient_pkey PRIMARY KEY (batch_id, patient_id);
+
+ALTER TABLE ONLY public.batch
+    ADD CONSTRAINT batch_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.batch_row
+    ADD CONSTRAINT batch_row_pkey PRIMARY KEY (batch_id, "position");
+
+ALTER TABLE ONLY public.budget
+    ADD CONSTRAINT budget_pkey PRIMARY KEY (remote);
+
 ALTER TABLE ONLY public.connection
     ADD CONSTRAINT connection_name_key UNIQUE (name);
 
@@ -386,7 +521,29 @@ ALTER TABLE ONLY public.parted
 ALTER TABLE ONLY public.record
     ADD CONSTRAINT record_pkey PRIMARY KEY (connection_id, side, record_id);
 
-CREATE INDEX event_of_connection ON public.event USING btree (connection_id, source, outcome);
+ALTER TABLE ONLY public.upload_line
+    ADD CONSTRAINT upload_line_pkey PRIMARY KEY (upload_id, number);
+
+ALTER TABLE ONLY public.upload
+    ADD CONSTRAINT upload_pkey PRIMARY KEY (id);
+
+CREATE INDEX batch_not_ended ON public.batch USING btree (number) WHERE (state <> ALL (ARRAY['aborted'::text, 'done'::text, 'failed'::text]));
+
+CREATE INDEX batch_of_connection ON public.batch USING btree (connection_id, number);
+
+CREATE INDEX batch_row_by_outcome ON public.batch_row USING btree (batch_id, outcome, "position");
+
+CREATE INDEX batch_row_of_contact ON public.batch_row USING btree (batch_id, contact_id);
+
+CREATE INDEX batch_row_of_patient ON public.batch_row USING btree (batch_id, patient_id);
+
+CREATE INDEX batch_row_unstamped ON public.batch_row USING btree (batch_id, "position") WHERE ((contact_id IS NOT NULL) AND (NOT stamped) AND (outcome <> 'ignored_line'::text));
+
+CREATE UNIQUE INDEX batch_run ON public.batch USING btree (connection_id) WHERE ((kind = 'run'::text) AND (state <> ALL (ARRAY['aborted'::text, 'done'::text, 'failed'::text])));
+
+CREATE INDEX batch_to_clear ON public.batch USING btree (number) WHERE (has_work AND (state = ANY (ARRAY['aborted'::text, 'done'::text, 'failed'::text])));
+
+CREATE INDEX event_of_connection ON public.event USING btree (connection_id, source, at) INCLUDE (outcome);
 
 CREATE INDEX history_of_link ON public.history USING btree (link_id, at, id);
 
@@ -414,6 +571,9 @@ CREATE INDEX record_by_match ON public.record USING btree (connection_id, side, 
 
 CREATE INDEX record_by_trigrams ON public.record USING gin (search_name public.gin_trgm_ops) WHERE ((side = 'hint'::text) AND (NOT gone));
 
+ALTER TABLE ONLY public.batch
+    ADD CONSTRAINT batch_connection_id_fkey FOREIGN KEY (connection_id) REFERENCES public.connection(id);
+
 ALTER TABLE ONLY public.cursor
     ADD CONSTRAINT cursor_connection_id_fkey FOREIGN KEY (connection_id) REFERENCES public.connection(id);
 
@@ -422,3 +582,6 @@ ALTER TABLE ONLY public.link
 
 ALTER TABLE ONLY public.parted
     ADD CONSTRAINT parted_connection_id_fkey FOREIGN KEY (connection_id) REFERENCES public.connection(id);
+
+ALTER TABLE ONLY public.upload
+    ADD CONSTRAINT upload_connection_id_fkey FOREIGN KEY (connection_id) REFERENCES public.connection(id);

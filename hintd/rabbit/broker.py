@@ -139,6 +139,18 @@ class Broker:
                     self._lose(way.lost)
                 raise
 
+    async def send_apart(self, routing_key: str, message: aio_pika.Message) -> None:
+        """Best effort, to a queue that another program names, and over a connection of its own: RabbitMQ closes the
+        connection of whoever publishes to a forged ``amq.rabbitmq.reply-to`` address (seen with 3.10)."""
+        with suppress(BusDown), bus_down_when_lost():
+            async with asyncio.timeout(self._publish_timeout_s):
+                connection = await aio_pika.connect(self._url)
+                try:
+                    channel = await connection.channel(on_return_raises=False)
+                    await channel.default_exchange.publish(message, routing_key, mandatory=False)
+                finally:
+                    await _close(connection)
+
     async def _send(self, channel: aiormq.Channel, routing_key: str, message: aio_pika.Message) -> None:
         # Below aio-pika's exchange for ``wait=False``: otherwise each publish holds the channel's lock until the
         # socket has drained, a quarter of the throughput.  The confirm is what counts, and it is waited for.

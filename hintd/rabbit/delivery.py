@@ -75,6 +75,15 @@ class RabbitDelivery:
             raise
         await self.ack()
 
+    async def answer(self, body: bytes) -> None:
+        """To the queue that the message names in ``reply_to``, with its ``correlation_id``; not into hintd's own
+        queues, which whoever may send control messages need not be allowed to fill."""
+        queue = self._message.reply_to
+        if not queue or queue.startswith(f"{self._broker.topology.prefix}."):
+            return
+        answer = Message(body, content_type="application/json", correlation_id=self._message.correlation_id)
+        await self._broker.send_apart(queue, answer)
+
     async def _settle(self, act: Callable[[], Awaitable[None]]) -> None:
         self._refuse_twice()
         self._settled = True

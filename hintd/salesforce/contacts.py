@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 
 import aiohttp
+import structlog
 
 from hintd.core.contact import query_fields, read_contact
 from hintd.core.errors import RemoteError
 from hintd.core.fields import Book, Field, make_book
 from hintd.core.model import Contact
 from hintd.core.rules import Rules
-from hintd.ports import Call, CallClass, ContactPage, ContactWrite, CountCall
+from hintd.ports import Call, CallClass, ContactChange, ContactPage, ContactWrite, CountCall, Saved
 from hintd.salesforce import accounts, writes
 from hintd.salesforce.auth import TokenSource
+from hintd.salesforce.bulk import Bulk, Sleep
 from hintd.salesforce.classify import UnknownField
-from hintd.salesforce.collections import MOST_RECORDS, Change, collection_body, read_results
+from hintd.salesforce.collections import (
+    Collection,
+    collections_of,
+    composite_request,
+    read_together,
+    together,
+)
 from hintd.salesforce.describe import Describer
 from hintd.salesforce.singleflight import SingleFlight
 from hintd.salesforce.transport import Request, Transport
@@ -26,8 +36,11 @@ from hintd.salesforce.wire import Nonsense, QueryPage, convert, soql_instant, so
 
 T = TypeVar("T")
 
+log = structlog.get_logger(__name__)
+
 MOST_IDS = 2000  # ids that one collections read takes
 _FATE = ("IsDeleted", "MasterRecordId")  # known to rows and queries of all kinds, of use to queryAll only
+_OLDEST_FIRST = "ORDER BY SystemModstamp, Id"
 _PAGE_SIZE = {"Sforce-Query-Options": "batchSize=2000"}
 _DESCRIBE = Call(CallClass.MANUAL, "describe")
 _CONNECT = Call(CallClass.MANUAL, "connect")
@@ -36,7 +49,8 @@ _CONNECT = Call(CallClass.MANUAL, "connect")
 class SalesforceClient:
     """Owns the org's field table and the threads that describe it; the HTTP session and the tokens are the caller's.
 
-    Errors: those of ``hintd.core.errors``.  When a field that was asked for turns out to be gone, the org is described
+    Errors: those of ``hintd.core.errors``.  ``bulk_from``: Contacts from which all are read by a bulk job, 0 for never.
+    When a field that was asked for turns out to be gone, the org is described
     again and the request repeated once.
     """
 
@@ -51,11 +65,15 @@ class SalesforceClient:
         count: CountCall,
         timeout_s: float = 30.0,
         describe_threads: int = 2,
+        bulk_from: int = 0,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._transport = Transport(session, tokens, count=count, timeout_s=timeout_s)
         self._describer = Describer(
             tokens, api_version=api_version, count=count, timeout_s=timeout_s, threads=describe_threads
         )
+        self._bulk = Bulk(tokens, api_version=api_version, count=count, timeout_s=timeout_s, sleep=sleep)
+        self._bulk_from = bulk_from
         self._root = f"/services/data/v{api_version}"
         self._fields = tuple(fields)
         self._rules = rules
@@ -70,6 +88,7 @@ class SalesforceClient:
     def close(self) -> None:
         self._describe.cancel()
         self._describer.close()
+        self._bulk.close()
 
     async def book(self, *, fresh: bool = False) -> Book:
         if self._book is None or fresh:
@@ -102,22 +121,44 @@ class SalesforceClient:
         page = await self._with_book(lambda book: self._select(book, f"WHERE Id = {soql_text(contact_id)}", call))
         return page.contacts[0] if page.contacts else None
 
-    async def changed_contacts(self, call: Call, *, since: datetime | None, next: str | None = None) -> ContactPage:
+    async def changed_contacts(self, call: Call, *, since: datetime, next: str | None = None) -> ContactPage:
         if next is not None:
-            return await self._page(Request("GET", _same_org(next)), await self.book(), call)
-        condition = f"WHERE SystemModstamp > {soql_instant(since)} " if since else ""
-        return await self._with_book(lambda book: self._select(book, f"{condition}ORDER BY SystemModstamp, Id", call))
+            return await self._next_page(next, call)
+        clauses = f"WHERE SystemModstamp > {soql_instant(since)} {_OLDEST_FIRST}"
+        return await self._with_book(lambda book: self._select(book, clauses, call))
+
+    async def all_contacts(self, call: Call) -> AsyncIterator[Sequence[Contact]]:
+        """By pages; by one bulk job where the first page tells of ``bulk_from`` or more."""
+        page = await self._with_book(lambda book: self._select(book, _OLDEST_FIRST, call))
+        book = await self.book()
+        job_id = await self._find_all(book, call) if 0 < self._bulk_from <= page.total else None
+        if job_id is not None:
+            async for contacts in self._bulk.read_contacts(job_id, book.shape, lambda raw: _contact(raw, book), call):
+                yield contacts
+            return
+        yield page.contacts
+        while page.next is not None:
+            page = await self._next_page(page.next, call)
+            yield page.contacts
+
+    async def _find_all(self, book: Book, call: Call) -> str | None:
+        """The bulk job that has found all Contacts; None where it failed, and the pages go on."""
+        try:
+            return await self._bulk.find(soql_select((*query_fields(book), *_FATE), "Contact"), call)
+        except RemoteError as error:
+            log.warning("bulk_read_failed", error=str(error))
+            return None
 
     async def _select(self, book: Book, clauses: str, call: Call) -> ContactPage:
         soql = soql_select((*query_fields(book), *_FATE), "Contact", clauses)
-        return await self._page(Request("GET", f"{self._root}/queryAll", {"q": soql}), book, call)
+        return await self._page(Request("GET", f"{self._root}/queryAll", {"q": soql}, headers=_PAGE_SIZE), book, call)
+
+    async def _next_page(self, path: str, call: Call) -> ContactPage:
+        return await self._page(Request("GET", _same_org(path), headers=_PAGE_SIZE), await self.book(), call)
 
     async def _page(self, request: Request, book: Book, call: Call) -> ContactPage:
-        answer = await self._transport.send(
-            Request(request.method, request.path, request.query, headers=_PAGE_SIZE), call
-        )
-        page = convert(answer.expect(), QueryPage)
-        return ContactPage(tuple(_contact(row, book) for row in page.records), page.next)
+        page = convert((await self._transport.send(request, call)).expect(), QueryPage)
+        return ContactPage(tuple(_contact(row, book) for row in page.records), page.next, page.total)
 
     async def write_contact(
         self, contact_id: str, fields: Mapping[str, Any], unmodified_since: datetime | None, call: Call
@@ -135,17 +176,20 @@ class SalesforceClient:
 
         return await self._with_book(upsert)
 
-    async def update_contacts(self, changes: Sequence[Change], call: Call) -> list[ContactWrite | RemoteError]:
-        """Write many Contacts, 200 to a request, each accepted or refused by itself; results in the order given.
+    async def save_contacts(
+        self, updates: Sequence[ContactChange], creations: Sequence[ContactChange], call: Call
+    ) -> tuple[list[Saved], list[Saved]]:
+        kinds = collections_of(updates, creates=False), collections_of(creations, creates=True)
+        results = [result for some in together([*kinds[0], *kinds[1]]) for result in await self._save(some, call)]
+        saved = list(chain.from_iterable(results))
+        return saved[: len(updates)], saved[len(updates) :]
 
-        Unconditional, nothing is read back; see ``hintd.salesforce.collections``.
-        """
-        results: list[ContactWrite | RemoteError] = []
-        for start in range(0, len(changes), MOST_RECORDS):
-            some = changes[start : start + MOST_RECORDS]
-            request = Request("PATCH", f"{self._root}/composite/sobjects", body=collection_body(some))
-            results += read_results((await self._transport.send(request, call)).expect(), some)
-        return results
+    async def _save(self, collections: Sequence[Collection], call: Call) -> list[list[Saved]]:
+        if len(collections) == 1:
+            request = collections[0].request(self._root)
+            return [collections[0].read((await self._transport.send(request, call)).expect())]
+        answer = await self._transport.send(composite_request(self._root, collections), call)
+        return read_together(answer.expect(), collections)
 
     async def _compose(self, body: Mapping[str, Any], call: Call) -> Any:
         return (await self._transport.send(Request("POST", f"{self._root}/composite", body=body), call)).expect()
@@ -181,6 +225,10 @@ class SalesforceClient:
     async def limits(self, call: Call = _CONNECT) -> Mapping[str, tuple[int, int]]:
         """The org's limits by name, as (used, allowed)."""
         return await accounts.read_limits(self._transport, self._root, call)
+
+    async def calls_left(self, call: Call) -> int | None:
+        used_of = self.usage or (await self.limits(call)).get("DailyApiRequests")
+        return None if used_of is None else max(0, used_of[1] - used_of[0])
 
 
 def _same_org(path: str) -> str:

@@ -48,10 +48,12 @@ class _CompositeAnswer(msgspec.Struct, frozen=True):
 
 
 class QueryPage(msgspec.Struct, frozen=True):
-    """``next`` is the path of the page that follows; short pages are normal, only its absence means the end."""
+    """``next`` is the path of the page that follows; short pages are normal, only its absence means the end.
+    ``total``: what the query found in all."""
 
     records: tuple[dict[str, Any], ...]
     next: str | None = msgspec.field(name="nextRecordsUrl", default=None)
+    total: int = msgspec.field(name="totalSize", default=0)
 
 
 def convert(body: Any, shape: type[T]) -> T:

@@ -35,7 +35,7 @@ def update_body(
     """GET, PATCH (conditional when ``unmodified_since`` is given), GET.  ``root``: /services/data/vNN.0."""
     row = f"{root}/sobjects/Contact/{path_segment(contact_id)}"
     conditions = {"If-Unmodified-Since": http_date(unmodified_since)} if unmodified_since else {}
-    return _composite(
+    return compose(
         _get(row, shown, _BEFORE),
         {"method": "PATCH", "url": row, "referenceId": _WRITE, "httpHeaders": conditions, "body": dict(changes)},
         _get(row, shown, _AFTER),
@@ -46,10 +46,11 @@ def upsert_body(root: str, patient_id: str, values: Mapping[str, Any], shown: Se
     """PATCH by external id, GET by external id.  Salesforce refuses a body that names the record a second time."""
     row = f"{root}/sobjects/Contact/{PATIENT_ID}/{path_segment(patient_id)}"
     body = {name: value for name, value in values.items() if name not in (PATIENT_ID, "Id")}
-    return _composite({"method": "PATCH", "url": row, "referenceId": _WRITE, "body": body}, _get(row, shown, _AFTER))
+    return compose({"method": "PATCH", "url": row, "referenceId": _WRITE, "body": body}, _get(row, shown, _AFTER))
 
 
-def _composite(*parts: Mapping[str, Any]) -> dict[str, Any]:
+def compose(*parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a composite request: one call, whose parts succeed or fail each by itself."""
     # without collating the parts run one after the other, in their order
     return {"allOrNone": False, "collateSubrequests": False, "compositeRequest": list(parts)}
 

@@ -13,13 +13,14 @@ from aiohttp import web
 from hintd.sandbox import control, page
 from hintd.sandbox.changes import Changes
 from hintd.sandbox.clock import Clock
+from hintd.sandbox.crowd import Crowd
 from hintd.sandbox.faults import Faults, with_faults, with_latency
 from hintd.sandbox.hint.side import HintSide
 from hintd.sandbox.options import Options, Settings
 from hintd.sandbox.people import make_people
 from hintd.sandbox.salesforce.side import SalesforceSide
 
-_MAX_BODY = 16 * 2**20  # bytes; a composite of 1,000 Contacts fits
+_MAX_BODY = 150 * 2**20  # bytes; what one upload of the Bulk API may have
 _MAX_LINE = 64 * 2**10  # bytes; above where Salesforce refuses, so that its own refusal is what a client sees
 
 
@@ -31,9 +32,10 @@ class Sandbox:
         self.clock = Clock()
         self.faults = Faults()
         self.changes = Changes()
-        people = make_people(options.people, options.seed, options.samples)
-        self.hint = HintSide(self.settings, self.clock, self.changes, people)
-        self.salesforce = SalesforceSide(self.settings, self.clock, self.faults, self.changes, people)
+        self.crowd = Crowd(options.patients, options.contacts, options.match_share, options.seed)
+        people = () if self.crowd.big else make_people(options.people, options.seed, options.samples)
+        self.hint = HintSide(self.settings, self.clock, self.changes, people, self.crowd)
+        self.salesforce = SalesforceSide(self.settings, self.clock, self.faults, self.changes, people, self.crowd)
         self.port = options.port
 
     @property

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from hintd.sandbox.salesforce.refusal import Refusal
 if TYPE_CHECKING:
     from hintd.sandbox.app import Sandbox
 
+_MOST_SHOWN = 500
 _SECRETS = frozenset({"partner_key", "webhook_secret", "connect_code", "practice_token", "client_secret"})
 
 
@@ -75,9 +77,11 @@ class Records:
         add("POST", "/control/load", self.load)
 
     async def all(self, request: web.Request) -> web.Response:
+        """All records, of a big practice the first ones."""
+        most = _MOST_SHOWN if self._sandbox.crowd.big else None
         return answer({
-            "hint": [self._patients.shown(stored) for stored in self._patients],
-            "salesforce": self._salesforce.contacts(),
+            "hint": [self._patients.shown(stored) for stored in islice(self._patients, most)],
+            "salesforce": self._salesforce.contacts(most=most),
         })  # fmt: skip
 
     async def create_patient(self, request: web.Request) -> web.Response:

@@ -22,7 +22,7 @@ async def run_load(sandbox: Sandbox, edits: int, rate: float, side: str) -> dict
     """
     if side not in _SIDES or edits < 0 or rate < 0:
         raise ValueError(f"a side is one of {', '.join(_SIDES)}; edits and rate are not negative")
-    pairs = [(p.id, str(p.values["integration_record_id"])) for p in sandbox.hint.patients if _linked(p.values)]
+    pairs = [(p.id, str(p.values["integration_record_id"])) for p in sandbox.hint.patients.linked()]
     if not pairs:
         raise ValueError("nobody is linked yet")
     loop = asyncio.get_running_loop()
@@ -32,10 +32,6 @@ async def run_load(sandbox: Sandbox, edits: int, rate: float, side: str) -> dict
         await _pace(number, rate, started)
         _edit(sandbox, where, pair, f"Load {number}")
     return {"edits": edits, "took_s": round(loop.time() - started, 3)}
-
-
-def _linked(values: dict[str, Any]) -> bool:
-    return bool(values["integration_record_id"]) and values["merged_into"] is None
 
 
 async def _pace(number: int, rate: float, started: float) -> None:

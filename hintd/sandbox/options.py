@@ -16,6 +16,9 @@ class Options:
     port: int = 8600  # 0: any free port
     grpc_port: int = 8601  # 0: any free port
     people: int = 40
+    patients: int = 0  # with these two, a big practice in place of the people: their records are made on demand
+    contacts: int = 0
+    match_share: float = 0.8  # of the big practice's patients that exactly one Contact matches
     seed: int = 1
     samples: Path | None = None  # a directory of Hint's published example answers, to seed from as well
 
@@ -43,6 +46,7 @@ class Options:
     webhook_timeout_s: float = 10
 
     # What the published contract leaves open, to act either way.
+    hint_sliding_second: bool = False  # the rate holds over the last second instead of each full one
     title_on_reads: bool = True
     phones_replace: bool = True
     patch_requires_names: bool = False
@@ -54,7 +58,8 @@ class Options:
 
 # Who the sandbox is, and where it listens, stays as it was started.
 _FIXED = frozenset(
-    {"host", "port", "grpc_port", "people", "seed", "samples", "partner_key", "practice_token", "connect_code"}
+    {"host", "port", "grpc_port", "people", "patients", "contacts", "match_share", "seed", "samples"}
+    | {"partner_key", "practice_token", "connect_code"}
 )
 
 

@@ -98,18 +98,23 @@ def _invented(chance: random.Random) -> Iterator[Person]:
 
 
 def _ordinary(chance: random.Random, number: int) -> Person:
-    sex = chance.choice(("female", "male"))
-    # A number in the name keeps ten thousand people apart without ten thousand names.
-    last = chance.choice(_LAST) + ("" if number < len(_LAST) else f"-{_letters(number)}")
-    name = _Name(chance.choice(_FIRST[sex]), last, sex, middle=chance.choice(_MIDDLE))
-    patient = _patient(chance, name, _birthday(chance))
+    patient = invent(chance, number)
     match number % 10:
         case 7:
             return Person(patient, None)
         case 8:
-            return Person(None, _known_to_both(patient, name).contact)
+            return Person(None, contact_of(patient))
         case _:
-            return _known_to_both(patient, name)
+            return Person(patient, contact_of(patient))
+
+
+def invent(chance: random.Random, number: int) -> Fields:
+    """The body of a Hint patient.  Another number is another last name, whatever the chance."""
+    sex = chance.choice(("female", "male"))
+    # A number in the name keeps a million people apart without a million names.
+    last = chance.choice(_LAST) + ("" if number < len(_LAST) else f"-{_letters(number)}")
+    name = _Name(chance.choice(_FIRST[sex]), last, sex, middle=chance.choice(_MIDDLE))
+    return _patient(chance, name, _birthday(chance))
 
 
 def _letters(number: int) -> str:

@@ -14,6 +14,7 @@ from hintd.core.fieldmap import check_against_shape
 from hintd.core.fields import Field
 from hintd.ports import Call, CallClass, Connection, HintPractice
 from hintd.service.connecting import Org, Registered, missing_fields, missing_link_fields
+from hintd.service.steering import is_paused_by_person
 
 _IP_LOCK = (
     " If the login works and calls are refused, switch off Lock sessions to the IP address from which they originated "
@@ -87,7 +88,10 @@ def _state(connection: Connection) -> Check:
     if connection.state == "active":
         return Check(name, True, "active")
     why = f": {connection.paused_why}" if connection.paused_why else ""
-    return Check(name, False, f"{connection.state}{why}", "hintd goes on by itself once the checks below pass.")
+    remedy = "hintd goes on by itself once the checks below pass."
+    if is_paused_by_person(connection):
+        remedy = "Let it go on with the control message sync.resume."
+    return Check(name, False, f"{connection.state}{why}", remedy)
 
 
 Found = tuple[bool, str, str | None]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,9 +16,10 @@ import structlog
 from hintd.core.errors import CredentialsRefused, Misconfigured, RemoteError, Retryable
 from hintd.core.model import Notice, Outcome, OutcomeKind, Owner, Side
 from hintd.core.retry import backoff_s
-from hintd.ports import AlreadyLinked, Bus, BusDown, Delivery, FenceLost, Parking, Queue, StoreDown, ToPark
+from hintd.ports import AlreadyLinked, Bus, Delivery, FenceLost, Parking, Queue, StoreDown, ToPark
 from hintd.service.envelope import BadEnvelope, Seal, unpack_notice
 from hintd.service.react import LinkBusy
+from hintd.service.taking import settle_or_again, take_until
 
 BUSY_WAIT_S = 0.2
 PAUSED_WAIT_S = 10.0
@@ -50,35 +50,11 @@ class Consumer:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until ``stopping``: then nothing more is taken, and what is in hand is finished."""
-        async with asyncio.TaskGroup() as in_hand, self.bus.consume(Queue.CHANGES, prefetch=self.prefetch) as messages:
-            stop = asyncio.create_task(stopping.wait(), name="stopping")
-            following: asyncio.Future[Delivery] | None = None
-            try:
-                while not stop.done():
-                    following = asyncio.ensure_future(anext(messages))
-                    await asyncio.wait({following, stop}, return_when=asyncio.FIRST_COMPLETED)
-                    if following.done():
-                        in_hand.create_task(self.take(following.result()), name="change")
-            finally:
-                stop.cancel()
-                if following is not None:
-                    following.cancel()
+        await take_until(stopping, self.bus, Queue.CHANGES, self.take, prefetch=self.prefetch)
 
     async def take(self, delivery: Delivery) -> None:
         """One message to its end."""
-        await self._or_again(delivery, self._to_outcome(delivery))
-
-    async def _or_again(self, delivery: Delivery, work: Awaitable[None]) -> None:
-        """A bus that is gone brings the message again by itself; one that stands would leave it in hand for ever when
-        only the store is gone."""
-        try:
-            await work
-        except BusDown as error:
-            log.info("message_unsettled", error=str(error))
-        except StoreDown as error:
-            log.info("message_waits", error=str(error), attempt=delivery.attempt)
-            with suppress(BusDown):
-                await delivery.retry(backoff_s(delivery.attempt, self.chance(), at_least_s=1.0))
+        await settle_or_again(delivery, self._to_outcome(delivery), self.chance)
 
     async def _to_outcome(self, delivery: Delivery) -> None:
         try:
@@ -139,7 +115,7 @@ class Consumer:
             async for delivery in messages:
                 sentence = "the message was delivered too often without being settled"
                 error = BadEnvelope(sentence, _notice_id(delivery, self.unseal))
-                await self._or_again(delivery, self._park_unreadable(delivery, error))
+                await settle_or_again(delivery, self._park_unreadable(delivery, error), self.chance)
 
     async def _park_unreadable(self, delivery: Delivery, error: BadEnvelope) -> None:
         item = ToPark("unreadable_message", "bad_envelope", Owner.ON_CALL, str(error), body=delivery.body)

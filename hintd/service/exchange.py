@@ -80,6 +80,7 @@ class Exchange:
     held: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     told: dict[Side, str | None] = field(default_factory=dict)
+    phones_known: bool = False  # the patient's phones in hand need not be read again before they are replaced
     parted: tuple[str, str] | None = None  # (contact id, patient id) that a person parted
 
     async def read_side(self, side: Side, purpose: str) -> None:
@@ -136,7 +137,7 @@ class Exchange:
     async def _step(self) -> bool | Outcome:
         """One write or read, if any is needed: was there one?  An outcome when a refusal ends the exchange."""
         self.link = straighten(self.link, self.work.book)
-        plan = make_plan(self.link, self.work.book)
+        plan = make_plan(self.link, self.work.book, self.work.prefer)
         self.link, agreed = agree(self.link, plan.agreed, self.work.now())
         self.history += agreed
         self.held = self.refused | {d.field.name: _LEFT_ALONE.format(words(d.field)) for d in plan.left}
@@ -281,7 +282,7 @@ class Exchange:
 
     async def _phones_need_a_read(self) -> bool:
         """Writing ``phones`` replaces the whole list: it is read right before, so that no other phone is lost."""
-        if Side.HINT in self.read or self.link.patient_id.startswith(NEW):
+        if self.phones_known or Side.HINT in self.read or self.link.patient_id.startswith(NEW):
             return False
         await self.read_side(Side.HINT, "read_phones")
         return True
@@ -324,8 +325,13 @@ class Exchange:
         """What will be sent is stored before: if the answer is lost, hintd's own value must not come back as somebody's
         edit.  The history of what the stored link rests on goes with it.  A lost lease stops the write."""
         self.link = link
-        await self.work.stores.links.remember(LinkUpdate(link, self.fence, tuple(self.history)))
+        await self.work.stores.links.remember(self.update())
         self.history.clear()
+
+    def update(self) -> LinkUpdate:
+        """The link as it stands, with the history that is not stored yet."""
+        history = (replace(entry, batch_id=self.work.batch_id) for entry in self.history)
+        return LinkUpdate(self.link, self.fence, tuple(history))
 
     def _rest_on(self, after: Record, todo: Sequence[Decision], beside: Collection[str]) -> None:
         if isinstance(after, Patient):

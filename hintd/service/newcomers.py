@@ -14,6 +14,9 @@ from hintd.service.settle import run_and_settle, settle_unlinked
 from hintd.service.snapshots import index_row
 from hintd.service.work import Work
 
+NOBODY = ""
+"""In place of the Contact that a person parted a patient from: a new patient that was dismissed is left alone."""
+
 
 def creates_contacts(connection: Connection) -> bool:
     """The check box "Create new Contact for Patients without Demographics Matches During Sync"; default off."""
@@ -58,8 +61,9 @@ async def _why_not(work: Work, patient: Patient) -> str | None:
         return "older_than_connection"
     if patient.archived or patient.merged_into is not None:
         return "archived"
-    if await work.stores.links.was_unlinked_by_person(work.connection.id, patient_id=patient.id):
-        return "unlinked_by_person"
+    parted = await work.stores.links.was_unlinked_by_person(work.connection.id, patient_id=patient.id)
+    if parted:
+        return "dismissed" if (NOBODY, patient.id) in parted else "unlinked_by_person"
     return None
 
 
@@ -184,11 +188,16 @@ async def first_exchange(
     """The exchange of a new link; a record that is None is still to be made."""
 
     async def part(exchange: Exchange) -> Outcome:
-        for side, record in ((Side.HINT, patient), (Side.SALESFORCE, contact)):
-            if record is None:
-                exchange.link = blank(exchange.link, side, work.book)
-            else:
-                exchange.take(record)
-        return await _run_first(exchange)
+        return await begin(exchange, patient, contact)
 
     return await run_and_settle(work, taken, notice, part)
+
+
+async def begin(exchange: Exchange, patient: Patient | None, contact: Contact | None) -> Outcome:
+    """Take both records in, one that is None as blank, and exchange."""
+    for side, record in ((Side.HINT, patient), (Side.SALESFORCE, contact)):
+        if record is None:
+            exchange.link = blank(exchange.link, side, exchange.work.book)
+        else:
+            exchange.take(record)
+    return await _run_first(exchange)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from hintd.core.errors import RemoteError
 from hintd.core.match import IndexRow
 from hintd.core.model import Notice, Outcome, OutcomeKind, Record
-from hintd.ports import LinkUpdate, LogEntry, Settlement, StoreDown, Taken, ToPark
+from hintd.ports import LogEntry, Settlement, StoreDown, Taken, ToPark
 from hintd.service.exchange import Exchange
 from hintd.service.snapshots import index_row
 from hintd.service.work import Work
@@ -53,7 +53,7 @@ def _settlement(exchange: Exchange, taken: Taken, notice: Notice | None, outcome
         at=work.now(),
         notice=notice,
         outcome=outcome,
-        link=LinkUpdate(exchange.link, taken.fence, tuple(exchange.history)),
+        link=exchange.update(),
         park=tuple(exchange.park) if outcome is not None else (),
         unpark=mended,
         unlinked_by_person=exchange.parted,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from hintd.core.model import Change, LinkState, Notice, Patient, Record, Side, Source
+from hintd.core.model import Change, Contact, LinkState, Notice, Patient, Record, Side, Source
 from hintd.core.observe import Newness, judge, latest, own_fields_differ
 from hintd.core.plan import has_unfinished
 from hintd.ports import CallClass
@@ -46,21 +46,25 @@ async def sweep_side(
     watermark = await load_watermark(work, side)
     start = since or watermark
     start = start - timedelta(seconds=overlap_s) if start is not None else None
-    seen, noticed, newest = 0, 0, watermark
+    seen, noticed, newest, begun = 0, 0, watermark, work.now()
     async for page in changed_records(work, side, start):
         notices = [_notice(work, side, record) for record in page if await _is_news(work, side, record)]
         await accept(notices)
         seen, noticed = seen + len(page), noticed + len(notices)
         newest = _newest(newest, page)
     if newest is not None:
-        await save_watermark(work, side, newest)
+        await save_watermark(work, side, min(newest, begun))
     return Swept(side, seen, noticed)
 
 
 async def changed_records(work: Work, side: Side, since: datetime | None) -> AsyncIterator[Sequence[Record]]:
-    """Pages of whole records, oldest change first; all of them when ``since`` is None."""
+    """Pages of whole records, oldest change first; when ``since`` is None all of them, Contacts in no order.
+
+    What changes while they are read may be missed even where a later change is seen: no watermark may be later than
+    the beginning of the reading.
+    """
     if side is Side.HINT:
-        async for patients in _patient_pages(work, since):
+        async for patients in patient_pages(work, since):
             yield patients
     else:
         async for contacts in _contact_pages(work, since):
@@ -73,13 +77,18 @@ def _newest(newest: datetime | None, page: Sequence[Record]) -> datetime | None:
     return newest
 
 
-async def _patient_pages(work: Work, since: datetime | None) -> AsyncIterator[Sequence[Record]]:
-    """Each page begins at the stamp where the last one ended: a record that changes while we page moves to the end,
-    and with plain offsets all behind it would move up by one and one would slip through."""
+async def patient_pages(
+    work: Work, since: datetime | None, *, everyone: bool = True
+) -> AsyncIterator[Sequence[Patient]]:
+    """``everyone``: archived patients too.
+
+    Each page begins at the stamp where the last one ended: a record that changes while we page moves to the end, and
+    with plain offsets all behind it would move up by one and one would slip through.
+    """
     start, offset = since, 0
     while True:
         page = await work.remotes.hint.list_patients(
-            work.call("list"), offset=offset, limit=_PAGE, updated_since=start, everyone=True
+            work.call("list"), offset=offset, limit=_PAGE, updated_since=start, everyone=everyone
         )
         yield page.patients
         if len(page.patients) < _PAGE:
@@ -89,14 +98,17 @@ async def _patient_pages(work: Work, since: datetime | None) -> AsyncIterator[Se
         start, offset = (end, at_end) if end != start else (start, offset + len(page.patients))
 
 
-async def _contact_pages(work: Work, since: datetime | None) -> AsyncIterator[Sequence[Record]]:
-    following: str | None = None
-    while True:
-        page = await work.remotes.salesforce.changed_contacts(work.call("list"), since=since, next=following)
+async def _contact_pages(work: Work, since: datetime | None) -> AsyncIterator[Sequence[Contact]]:
+    salesforce, call = work.remotes.salesforce, work.call("list")
+    if since is None:
+        async for contacts in salesforce.all_contacts(call):
+            yield contacts
+        return
+    page = await salesforce.changed_contacts(call, since=since)
+    yield page.contacts
+    while page.next is not None:
+        page = await salesforce.changed_contacts(call, since=since, next=page.next)
         yield page.contacts
-        following = page.next
-        if following is None:
-            return
 
 
 async def _is_news(work: Work, side: Side, record: Record) -> bool:
@@ -180,7 +192,7 @@ async def fill_index(
     counts: dict[Side, int] = {}
     for side in (Side.SALESFORCE, Side.HINT):
         newest: datetime | None = None
-        counts[side] = 0
+        counts[side], begun = 0, work.now()
         async for page in changed_records(work, side, None):
             await work.stores.index.put(work.connection.id, [row for r in page if (row := index_row(r)) is not None])
             if also is not None:
@@ -189,5 +201,5 @@ async def fill_index(
             progress(side, counts[side])
             newest = _newest(newest, page)
         if newest is not None:
-            await save_watermark(work, side, newest)
+            await save_watermark(work, side, min(newest, begun))
     return counts

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from hintd.core.fields import Book
+from hintd.core.model import Side
 from hintd.ports import (
+    Batches,
+    BatchWork,
     Call,
     CallClass,
     Connection,
@@ -22,6 +25,7 @@ from hintd.ports import (
     LogEntry,
     Parking,
     SalesforceOrg,
+    Uploads,
 )
 from hintd.service.hands import Hands
 
@@ -43,6 +47,9 @@ class Stores:
     cursors: Cursors
     leases: Leases
     connections: Connections
+    batches: Batches
+    batch_work: BatchWork
+    uploads: Uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,8 @@ class Work:
     call_class: CallClass = CallClass.REAL_TIME
     lease_s: float = LEASE_S
     hands: Hands = field(default_factory=Hands)  # shared by all work of a process
+    batch_id: str | None = None  # marks the history and the log of what a batch does
+    prefer: Side | None = None  # who wins the conflicts of linked pairs, in place of the fields' own winners
 
     @property
     def connection(self) -> Connection:
@@ -78,5 +87,5 @@ class Work:
         return replace(self, call_class=call_class)
 
     def entry(self, level: Level, what: str, message: str, **ids: str | None) -> LogEntry:
-        """A log entry of now; ``ids``: ``contact_id``, ``patient_id``, ``batch_id``."""
-        return LogEntry(self.now(), level, what, message, **ids)
+        """A log entry of now; ``ids``: ``contact_id``, ``patient_id``."""
+        return LogEntry(self.now(), level, what, message, **ids, batch_id=self.batch_id)

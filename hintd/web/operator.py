@@ -1,20 +1,24 @@
-"""The operator's port: health and metrics.  Metrics are shown to loopback, or to whoever bears the configured token."""
+"""The operator's port: health, metrics and the API.  Metrics are shown to loopback, or to whoever bears the configured
+token."""
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
 from hintd.telemetry import Metrics
+from hintd.web.access import bears
+from hintd.web.api import PREFIX
 
 Render = Callable[[], Awaitable[bytes]]
 Problems = Callable[[], Mapping[str, str]]
 
 
-def make_operator_app(render: Render, problems: Problems, *, token: str = "") -> web.Application:
-    """``GET /metrics``, ``/healthz``, ``/readyz``."""
+def make_operator_app(
+    render: Render, problems: Problems, *, token: str = "", api: web.Application | None = None
+) -> web.Application:
+    """``GET /metrics``, ``/healthz``, ``/readyz``, and ``api`` at its prefix.  ``token``: that of the metrics."""
 
     async def metrics(request: web.Request) -> web.Response:
         if not _may_see_metrics(request, token):
@@ -32,12 +36,10 @@ def make_operator_app(render: Render, problems: Problems, *, token: str = "") ->
 
     app = web.Application()
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", health), web.get("/readyz", ready)])
+    if api is not None:
+        app.add_subapp(PREFIX, api)
     return app
 
 
 def _may_see_metrics(request: web.Request, token: str) -> bool:
-    remote = request.remote or ""
-    if remote in ("127.0.0.1", "::1"):
-        return True
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    return bool(token) and hmac.compare_digest(given.encode(), token.encode())
+    return request.remote in ("127.0.0.1", "::1") or bears(request, token)

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from tests.bench import accept, calls, latency, memory
+from tests.bench import accept, batches, calls, latency, memory, search
 from tests.bench.figures import Figure, table
 from tests.bench.servers import Servers, open_servers
 from tests.services import NoServer
@@ -27,6 +27,8 @@ PARTS: dict[str, Measure] = {
     "latency": latency.measure,
     "calls": calls.measure,
     "memory": memory.measure,
+    "batch": batches.measure,
+    "search": search.measure,
 }
 
 

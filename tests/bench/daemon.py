@@ -20,6 +20,7 @@ from tests.private_rabbit import free_port
 
 Settings = Mapping[str, str]
 
+API_TOKEN = "bench-api-token"
 _READY_S = 60.0
 
 
@@ -48,6 +49,16 @@ class Daemon:
         async with aiohttp.ClientSession() as session, session.get(self._operator("/metrics")) as got:
             lines = (await got.text()).splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+    async def api(self, path: str) -> Any:
+        """The JSON of a GET below ``/api/v1``."""
+        headers = {"Authorization": f"Bearer {API_TOKEN}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.get(self._operator(f"/api/v1{path}")) as got,
+        ):
+            got.raise_for_status()
+            return await got.json()
 
     async def settled(self) -> float:
         """Events that ended in an outcome."""
@@ -88,6 +99,24 @@ def settings_of(servers: Servers, dsn: str, bus_url: str = "") -> dict[str, str]
         "HINTD_HINT__WEBHOOK_SECRET": SECRET,
         "HINTD_SECURITY__ENCRYPTION_KEYS": servers.key,
         "HINTD_SYNC__SWEEP_INTERVAL_S": "86400",
+        "HINTD_SERVICE__API_TOKEN": API_TOKEN,
+    }
+
+
+def remote_settings(url: str, grpc: str) -> dict[str, str]:
+    """As environment: a sandbox's remotes, and no limits."""
+    return {
+        "HINTD_HINT__API_URL": url,
+        "HINTD_HINT__PARTNER_KEY": "sbx-partner-key",
+        "HINTD_HINT__WEBHOOK_SECRET": "sbx-webhook-secret",
+        "HINTD_HINT__REQUESTS_PER_SECOND": "100000",
+        "HINTD_HINT__REQUESTS_PER_DAY": "1000000000",
+        "HINTD_SALESFORCE__LOGIN_URL": url,
+        "HINTD_SALESFORCE__PUBSUB_ADDRESS": grpc,
+        "HINTD_SALESFORCE__PUBSUB_TLS": "false",
+        "HINTD_SALESFORCE__AUTH": "client_credentials",
+        "HINTD_SALESFORCE__CLIENT_ID": "sbx-client",
+        "HINTD_SALESFORCE__CLIENT_SECRET": "sbx-secret",
     }
 
 

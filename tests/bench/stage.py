@@ -120,19 +120,7 @@ async def floor_stage(servers: Servers, pairs: int) -> AsyncIterator[Stage]:
 async def hintd_stage(servers: Servers, pairs: int, bus_url: str = "") -> AsyncIterator[Played]:
     """A stage where hintd syncs: one process with all roles."""
     async with set_stage(servers, pairs) as stage, servers.database() as dsn:
-        settings = daemon.settings_of(servers, dsn, bus_url) | {
-            "HINTD_HINT__API_URL": stage.url,
-            "HINTD_HINT__PARTNER_KEY": _PARTNER,
-            "HINTD_HINT__WEBHOOK_SECRET": _SECRET,
-            "HINTD_HINT__REQUESTS_PER_SECOND": "100000",
-            "HINTD_HINT__REQUESTS_PER_DAY": "1000000000",
-            "HINTD_SALESFORCE__LOGIN_URL": stage.url,
-            "HINTD_SALESFORCE__PUBSUB_ADDRESS": stage.grpc,
-            "HINTD_SALESFORCE__PUBSUB_TLS": "false",
-            "HINTD_SALESFORCE__AUTH": "client_credentials",
-            "HINTD_SALESFORCE__CLIENT_ID": "sbx-client",
-            "HINTD_SALESFORCE__CLIENT_SECRET": "sbx-secret",
-        }
+        settings = daemon.settings_of(servers, dsn, bus_url) | daemon.remote_settings(stage.url, stage.grpc)
         async with daemon.running(servers, settings, core=SERVER_CORE) as running:
             await running.command("connection", "add", "bench", "--hint-code=sbx-code", "--default-account=Bench")
             played = Played(stage, running)

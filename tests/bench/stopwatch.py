@@ -4,7 +4,7 @@ Both ends are taken in the sandbox's own process, at the commit of the edit and 
 it, so a latency holds the webhook or change event, whoever syncs, and the call that he makes.
 
 Besides the sandbox's own ports there is one for the bench: ``GET /pairs``, and ``POST /edits`` with ``side``, ``edits``
-and ``rate`` (edits per second; 0: all at once).
+and ``rate`` (edits per second; 0: all at once).  With ``patients`` there is a generated practice beside the pairs.
 """
 
 from __future__ import annotations
@@ -96,11 +96,12 @@ class Stopwatch:
         }
 
 
-async def serve(count: int) -> None:
+async def serve(pairs: int, patients: int = 0, match_share: float = 1.0) -> None:
     free = Options(port=0, grpc_port=0, people=0, hint_requests_per_second=0, hint_requests_per_day=0,
-                   salesforce_daily_calls=0)  # fmt: skip
+                   salesforce_daily_calls=0, patients=patients, contacts=patients,
+                   match_share=match_share)  # fmt: skip
     async with Sandbox(free).running() as sandbox:
-        stopwatch = Stopwatch(sandbox, make_pairs(sandbox, count))
+        stopwatch = Stopwatch(sandbox, make_pairs(sandbox, pairs))
         sandbox.changes.listen(stopwatch.see)
         runner = web.AppRunner(_port(stopwatch), access_log=None)
         await runner.setup()
@@ -123,4 +124,4 @@ def _port(stopwatch: Stopwatch) -> web.Application:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(options()["pairs"]))
+    uvloop.run(serve(**options()))

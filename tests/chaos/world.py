@@ -102,11 +102,13 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(directory: Path, *, dsn: str, dsn_of_hintd: str = "", bus_url: str = "") -> AsyncIterator[World]:
-    """``dsn`` empty: the embedded Postgres, its data in the directory."""
+async def open_world(
+    directory: Path, *, dsn: str, dsn_of_hintd: str = "", bus_url: str = "", people: int = _PEOPLE, linked: bool = True
+) -> AsyncIterator[World]:
+    """``dsn`` empty: the embedded Postgres, its data in the directory.  ``linked`` off: nobody is."""
     sandbox = Process(
         "sandbox",
-        ["sandbox", "--json", "--port", "0", "--grpc-port", "0", "--people", str(_PEOPLE)],
+        ["sandbox", "--json", "--port", "0", "--grpc-port", "0", "--people", str(people)],
         directory / "sandbox.log",
         {},
     )
@@ -127,7 +129,8 @@ async def open_world(directory: Path, *, dsn: str, dsn_of_hintd: str = "", bus_u
         port = free_port()
         config_file.write_text(_config(clinic, port, dsn_of_hintd or dsn, bus_url, directory))
         config_file.chmod(0o600)
-        pairs = await _connect(config_file, dsn, clinic, f"http://127.0.0.1:{port}/hint/webhooks")
+        pairs = await clinic.same_people() if linked else []
+        await _connect(config_file, dsn, clinic, pairs, f"http://127.0.0.1:{port}/hint/webhooks")
         patients, contacts = await clinic.records()
         yield World(clinic, session, config_file, dsn, pairs, (len(patients), len(contacts)))
 
@@ -165,8 +168,8 @@ encryption_keys = ["{Fernet.generate_key().decode()}"]
 """
 
 
-async def _connect(config_file: Path, dsn: str, clinic: Clinic, webhook_url: str) -> list[Pair]:
-    """Connect the practice and link its people, before anything of hintd runs."""
+async def _connect(config_file: Path, dsn: str, clinic: Clinic, pairs: Sequence[Pair], webhook_url: str) -> None:
+    """Connect the practice and link these, before anything of hintd runs."""
     environ = {"HINTD_POSTGRES__DSN": dsn} if dsn else {}
     async with open_house(load_config(config_file, environ)) as house:
         partner = house.remote.partner()
@@ -190,11 +193,9 @@ async def _connect(config_file: Path, dsn: str, clinic: Clinic, webhook_url: str
         )
         work = await house.work(connection)
         await fill_index(work)
-        pairs = await clinic.same_people()
         for patient_id, contact_id in pairs:
             await link_by_person(work, contact_id, patient_id, person="the test")
         await partner.register_webhook(installed.id, webhook_url)
-        return pairs
 
 
 # --- the verdict ---
@@ -204,14 +205,14 @@ async def judge(world: World, edits: Edits, running: Sequence[Hintd]) -> None:
     """Everything arrived, nothing twice, and a look at everything writes nothing.  ``running`` are the processes."""
     await world.arrived(edits)
     await world.at_rest(running)
-    _nothing_unforeseen(running)
+    nothing_unforeseen(running)
     async with world.house() as (house, work):
         await _nothing_to_write(world, house, work, running)
         await _nothing_twice(world, house, work, edits)
         await _ledger_adds_up(world, house, work)
 
 
-def _nothing_unforeseen(running: Sequence[Hintd]) -> None:
+def nothing_unforeseen(running: Sequence[Hintd]) -> None:
     lines = [line for process in running for line in process.log_lines()]
     raised = [line for line in lines if line["level"] == "error" and "exception" in line]
     assert not raised, f"not foreseen: {raised}"

@@ -11,6 +11,8 @@ from typing import TypeVar
 from hintd.core.match import IndexRow, match_name
 from hintd.core.model import Change, Link, LinkState, Notice, Outcome, OutcomeKind, Owner, Side, Source
 from hintd.ports import (
+    Batches,
+    BatchWork,
     Connection,
     Connections,
     Cursors,
@@ -23,7 +25,10 @@ from hintd.ports import (
     Settlement,
     Taken,
     ToPark,
+    Uploads,
 )
+from hintd.postgres.batch_work import PostgresBatchWork
+from hintd.postgres.batches import PostgresBatches
 from hintd.postgres.connections import PostgresConnections
 from hintd.postgres.cursors import PostgresCursors
 from hintd.postgres.index import PostgresIndex
@@ -32,6 +37,8 @@ from hintd.postgres.links import PostgresLinks
 from hintd.postgres.log import PostgresLog
 from hintd.postgres.parking import PostgresParking
 from hintd.postgres.pool import open_database
+from hintd.postgres.uploads import PostgresUploads
+from tests.fakes import batches as batch_memory
 from tests.fakes import stores as memory
 from tests.fakes.memory import Memory
 
@@ -61,6 +68,9 @@ class Stores:
     cursors: Cursors
     leases: Leases
     connections: Connections
+    batches: Batches
+    batch_work: BatchWork
+    uploads: Uploads
 
     async def take(self, *, owner: str = "us", at: datetime = NOW) -> Taken:
         taken = await self.links.take(1, Side.HINT, PATIENT, owner=owner, now=at, lease_s=LEASE_S)
@@ -90,6 +100,9 @@ def memory_stores() -> Stores:
         memory.MemoryCursors(state),
         memory.MemoryLeases(state),
         memory.MemoryConnections(state),
+        batch_memory.MemoryBatches(state),
+        batch_memory.MemoryBatchWork(state),
+        batch_memory.MemoryUploads(state),
     )
 
 
@@ -104,6 +117,9 @@ async def postgres_stores(dsn: str) -> AsyncIterator[Stores]:
             PostgresCursors(database),
             PostgresLeases(database),
             PostgresConnections(database, seal_secret=seal, unseal_secret=seal),
+            PostgresBatches(database),
+            PostgresBatchWork(database, seal=seal, unseal=seal),
+            PostgresUploads(database),
         )
 
 

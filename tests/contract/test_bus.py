@@ -45,6 +45,15 @@ async def test_what_is_settled_does_not_wait(rig: Rig) -> None:
                 await asyncio.sleep(0)
 
 
+async def test_an_answer_settles_nothing(rig: Rig) -> None:
+    await publish(rig, b"question", queue=Queue.CONTROL)
+    async with rig.bus.consume(Queue.CONTROL, prefetch=1) as deliveries:
+        delivery = await take(deliveries)
+        await delivery.answer(b"answer")
+        assert await waiting(rig) == {Queue.CONTROL: 1}
+        await delivery.ack()
+
+
 async def test_messages_come_in_the_order_in_which_they_were_published(rig: Rig) -> None:
     bodies = [b"%d" % number for number in range(30)]
     for body in bodies:

@@ -9,7 +9,7 @@ import pytest
 
 from hintd.core.match import match_name
 from hintd.core.model import Outcome, OutcomeKind, Side, Source
-from hintd.ports import Level, LinkUpdate, LogEntry, LogFilter, NameTaken, Settlement
+from hintd.ports import EventEnd, Level, LinkUpdate, LogEntry, LogFilter, NameTaken, Settlement
 from tests.contract.stores import (
     APPLIED,
     CONTACT,
@@ -216,6 +216,40 @@ async def test_the_log_is_filtered_and_read_on_from_an_id(stores: Stores) -> Non
     assert await read(None, since=later(1)) == ["two", "three"]
     (first_id, _), *_ = await stores.log.read(None, LogFilter(limit=1))
     assert await read(None, after_id=first_id, limit=1) == ["two"]
+
+
+async def test_the_newest_log_entries_that_fit_are_read_oldest_first(stores: Stores) -> None:
+    levels = (Level.ERROR, Level.DEBUG, Level.ERROR, Level.ERROR, Level.DEBUG)
+    await stores.log.write(1, [LogEntry(NOW, level, "sync", str(n)) for n, level in enumerate(levels)])
+    await stores.log.write(None, [LogEntry(NOW, Level.ERROR, "stream", "of none")])
+    newest = await stores.log.newest(1, LogFilter(level=Level.ERROR, limit=2))
+    assert [entry.message for _, entry in newest] == ["2", "3"]
+    assert await stores.log.read(1, LogFilter(level=Level.ERROR, after_id=newest[0][0])) == newest[1:]
+
+
+async def test_an_event_about_no_record_is_settled_once_with_its_entries(stores: Stores) -> None:
+    for reason, outcome in (("first", OutcomeKind.IGNORED), ("second", OutcomeKind.APPLIED)):
+        end = EventEnd("control:1", Source.CONTROL, Outcome(outcome, reason), NOW)
+        await stores.log.settle(1, end, [LogEntry(NOW, Level.ERROR, "control", reason)])
+    assert [entry.message for _, entry in await stores.log.read(1, LogFilter())] == ["first"]
+    assert await stores.log.end_of(1, "control:1") is OutcomeKind.IGNORED
+    assert await stores.connections.event_counts() == {("control", "ignored"): 1}
+
+
+@pytest.mark.parametrize("connection_id", [1, None], ids=["of a connection", "of none"])
+async def test_the_end_of_an_event_is_known_to_its_connection_only(stores: Stores, connection_id: int | None) -> None:
+    await stores.log.settle(connection_id, EventEnd("control:1", Source.CONTROL, APPLIED, NOW), [])
+    assert await stores.log.end_of(connection_id, "control:1") is OutcomeKind.APPLIED
+    assert await stores.log.end_of(2, "control:1") is None
+    assert await stores.log.end_of(connection_id, "control:2") is None
+
+
+async def test_the_newest_event_of_a_source_is_known_by_its_connection(stores: Stores) -> None:
+    assert await stores.connections.last_event_at(1, Source.CONTROL) is None
+    for number, source in ((3, Source.CONTROL), (2, Source.CONTROL), (4, Source.SWEEP)):
+        await stores.log.settle(1, EventEnd(f"event {number}", source, APPLIED, later(number)), [])
+    assert await stores.connections.last_event_at(1, Source.CONTROL) == later(3)
+    assert await stores.connections.last_event_at(2, Source.CONTROL) is None
 
 
 async def test_old_log_entries_and_settled_events_are_forgotten(stores: Stores) -> None:

@@ -23,10 +23,12 @@ class Message:
 
 
 class MemoryBus:
-    """``down`` True: nothing can be published, taken or settled.  ``crash``: every consumer is killed at once."""
+    """``down`` True: nothing can be published, taken or settled.  ``crash``: every consumer is killed at once.
+    ``answers``: what the senders were told."""
 
     def __init__(self, *, delivery_limit: int = 20) -> None:
         self.down = False
+        self.answers: list[bytes] = []
         self._limit = delivery_limit
         self._queues: dict[str, deque[Message]] = {name: deque() for name in (*Queue, DEAD)}
         self._delayed: dict[int, Message] = {}
@@ -163,6 +165,9 @@ class MemoryDelivery:
             self._message.attempts -= 1
             self._message.strikes -= 1
             self._bus.put(self._message)
+
+    async def answer(self, body: bytes) -> None:
+        self._bus.answers.append(body)
 
     def lose(self) -> None:
         """Its consumer was killed: it comes back, and this delivery settles nothing any more."""

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from hintd.core.batch import Batch, BatchItem, BatchRow
+from hintd.core.contact_list import Line
 from hintd.core.match import IndexRow
 from hintd.core.model import HistoryEntry, Link, LinkState, Side
-from hintd.ports import AlreadyLinked, Connection, LogEntry, ParkedItem, ToPark
+from hintd.ports import AlreadyLinked, Connection, LogEntry, ParkedItem, ToPark, Upload
 
 
 @dataclass(slots=True)
@@ -24,6 +26,7 @@ class Ledgered:
     source: str
     outcome: str
     reason: str
+    at: datetime
 
 
 @dataclass(slots=True)
@@ -31,6 +34,17 @@ class Office:
     owner: str | None
     fence: int
     until: datetime
+
+
+@dataclass(slots=True)
+class BatchRecord:
+    batch: Batch
+    request_id: str
+    fence: int = 0
+    lease_until: datetime | None = None  # None: nobody has it
+    patients: dict[str, bytes] = field(default_factory=dict)
+    items: dict[int, BatchItem] = field(default_factory=dict)  # by position, in its order
+    rows: dict[int, BatchRow] = field(default_factory=dict)
 
 
 ParkedKey = tuple[int | None, str, str | None, str | None, bytes | str]
@@ -52,6 +66,8 @@ class Memory:
     cursors: dict[tuple[int, str], bytes] = field(default_factory=dict)
     offices: dict[str, Office] = field(default_factory=dict)
     connections: dict[int, Connection] = field(default_factory=dict)
+    batches: dict[str, BatchRecord] = field(default_factory=dict)  # oldest first
+    uploads: dict[str, tuple[Upload, list[Line]]] = field(default_factory=dict)
 
     def row_of(self, connection_id: int, side: Side, record_id: str) -> LinkRow | None:
         link_id = self.standing.get((connection_id, side, record_id))

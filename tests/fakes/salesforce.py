@@ -8,8 +8,8 @@ A composite request is taken as one moment here; everything around it is interle
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from hintd.core.errors import Refusal
 from hintd.core.fields import FIELDS, Book, Field, FieldShape, make_book
 from hintd.core.model import Contact, Owner
 from hintd.core.rules import Rules
-from hintd.ports import Call, ContactPage, ContactWrite, WriteResult
+from hintd.ports import Call, ContactChange, ContactPage, ContactWrite, Saved, WriteResult
 
 Row = dict[str, Any]
 Trigger = Callable[[Row, Row], Mapping[str, Any]]
@@ -55,6 +55,9 @@ _SHAPES = (
     FieldShape("Hint_Patient_Id__c", "string", 255, external_id=True, unique=True),
     FieldShape("Hint_Last_Synced_At__c", "datetime"),
     FieldShape("Hint_Sync_Error__c", "string", 255),
+    FieldShape("Last_Batch_Sync_Id__c", "string", 40),
+    FieldShape("Last_Batch_Sync_Result__c", "string", 255),
+    FieldShape("IsPersonAccount", "boolean", nillable=False),
 )
 _CODES = (
     FieldShape("MailingStateCode", "picklist", 10, restricted=True, choices=("CA", "NY", "TX", "ON")),
@@ -148,10 +151,25 @@ class MemoryOrg:
             return ContactWrite(WriteResult.REFUSED, None, refusal=refused.refusal)
         return ContactWrite(WriteResult.WRITTEN, after.id, after=after)
 
-    async def changed_contacts(self, call: Call, *, since: datetime | None, next: str | None = None) -> ContactPage:
+    async def save_contacts(
+        self, updates: Sequence[ContactChange], creations: Sequence[ContactChange], call: Call
+    ) -> tuple[Sequence[Saved], Sequence[Saved]]:
+        for some in (updates, creations):
+            assert len({each for each, _ in some}) == len(some), "Salesforce refuses an id that comes twice"
+        updated = [await self.write_contact(contact_id, fields, None, call) for contact_id, fields in updates]
+        created = [await self.upsert_contact(patient_id, fields, call) for patient_id, fields in creations]
+        return _unread(updated), _unread(created)
+
+    async def calls_left(self, call: Call) -> int | None:
+        return None
+
+    async def changed_contacts(self, call: Call, *, since: datetime, next: str | None = None) -> ContactPage:
         rows = sorted(self.contacts.values(), key=lambda row: (row["saved_at"], row["Id"]))
-        found = [row for row in rows if since is None or row["saved_at"].replace(microsecond=0) > since]
+        found = [row for row in rows if row["saved_at"].replace(microsecond=0) > since]
         return ContactPage(tuple(self._read(row) for row in found), None)
+
+    async def all_contacts(self, call: Call) -> AsyncIterator[Sequence[Contact]]:
+        yield [self._read(row) for row in self.contacts.values()]
 
     # --- people ---
 
@@ -246,6 +264,11 @@ class MemoryOrg:
         stamp = _spelled(row["saved_at"])
         shown = {**row, "LastModifiedDate": stamp, "SystemModstamp": stamp}
         return read_contact({name: shown.get(name) for name in self._columns}, self._book)
+
+
+def _unread(written: Sequence[ContactWrite]) -> Sequence[Saved]:
+    """A write of many reads nothing back."""
+    return [replace(each, before=None, after=None) for each in written]
 
 
 def _spelled(at: datetime) -> str:

@@ -12,11 +12,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hintd.core.match import Candidate, IndexRow
-from hintd.core.model import HistoryEntry, Link, LinkState, Side, Source
+from hintd.core.model import HistoryEntry, Link, LinkState, OutcomeKind, Side, Source
 from hintd.core.search import search_name
 from hintd.ports import (
     Busy,
     Connection,
+    EventEnd,
     FenceLost,
     LinkUpdate,
     LogEntry,
@@ -109,7 +110,7 @@ class MemoryLinks:
             memory.put_link(LinkRow(update.link, row.fence, None))
             memory.histories.setdefault(update.link.id, []).extend(update.history)
         if notice is not None and outcome is not None:
-            end = Ledgered(settlement.connection_id, notice.source, outcome.kind, outcome.reason)
+            end = Ledgered(settlement.connection_id, notice.source, outcome.kind, outcome.reason, settlement.at)
             memory.ledger[notice.id] = end
         self._settle_the_rest(settlement)
 
@@ -250,7 +251,7 @@ class MemoryParking:
         if notice_id in self._memory.ledger:
             return
         if notice_id is not None:
-            self._memory.ledger[notice_id] = Ledgered(connection_id, source or "unknown", "parked", item.kind)
+            self._memory.ledger[notice_id] = Ledgered(connection_id, source or "unknown", "parked", item.kind, now)
         self._memory.park(connection_id, [item], now)
 
 
@@ -261,8 +262,25 @@ class MemoryLog:
     async def write(self, connection_id: int | None, entries: Sequence[LogEntry]) -> None:
         self._memory.log.extend((connection_id, entry) for entry in entries)
 
+    async def settle(self, connection_id: int | None, end: EventEnd, entries: Sequence[LogEntry]) -> None:
+        if end.id in self._memory.ledger:
+            return
+        outcome = end.outcome
+        self._memory.ledger[end.id] = Ledgered(connection_id, end.source, outcome.kind, outcome.reason, end.at)
+        await self.write(connection_id, entries)
+
+    async def end_of(self, connection_id: int | None, event_id: str) -> OutcomeKind | None:
+        end = self._memory.ledger.get(event_id)
+        return OutcomeKind(end.outcome) if end is not None and end.connection_id == connection_id else None
+
     async def read(self, connection_id: int | None, only: LogFilter) -> Sequence[tuple[int, LogEntry]]:
-        found = [
+        return self._fitting(connection_id, only)[: only.limit]
+
+    async def newest(self, connection_id: int | None, only: LogFilter) -> Sequence[tuple[int, LogEntry]]:
+        return self._fitting(connection_id, only)[-only.limit :]
+
+    def _fitting(self, connection_id: int | None, only: LogFilter) -> list[tuple[int, LogEntry]]:
+        return [
             (entry_id, entry)
             for entry_id, (of_connection, entry) in enumerate(self._memory.log, start=1)
             if entry_id > only.after_id
@@ -272,7 +290,6 @@ class MemoryLog:
             and only.batch_id in (None, entry.batch_id)
             and (only.since is None or entry.at >= only.since)
         ]
-        return found[: only.limit]
 
     async def forget(self, before: datetime) -> None:
         self._memory.log[:] = [(whose, entry) for whose, entry in self._memory.log if entry.at >= before]
@@ -342,3 +359,8 @@ class MemoryConnections:
     async def event_counts(self, connection_id: int | None = None) -> Mapping[tuple[str, str], int]:
         ends = self._memory.ledger.values()
         return Counter((end.source, end.outcome) for end in ends if connection_id in (None, end.connection_id))
+
+    async def last_event_at(self, connection_id: int, source: Source) -> datetime | None:
+        ends = self._memory.ledger.values()
+        found = (end.at for end in ends if (end.connection_id, end.source) == (connection_id, source))
+        return max(found, default=None)

@@ -110,8 +110,14 @@ class OpenBudget:
     async def spend(self, call: Call) -> None:
         self.spent.append(call)
 
-    def throttled(self) -> None:
+    async def throttled(self) -> None:
         self.throttles += 1
+
+    async def left_today(self, *, urgent: bool) -> int:
+        return 500_000
+
+    def calls_per_second(self) -> float:
+        return 20.0
 
 
 class Counts:

@@ -267,3 +267,11 @@ async def test_an_account_name_that_several_bear_is_not_guessed(client: Salesfor
 async def test_versions_and_limits_are_told(client: SalesforceClient) -> None:
     assert await client.versions() == ["68.0"]
     assert await client.limits() == {"DailyApiRequests": (1300, 100000)}
+
+
+async def test_calls_left_are_told_by_any_answer_and_asked_for_before_the_first(
+    client: SalesforceClient, org: Org
+) -> None:
+    assert await client.calls_left(READ) == 98700
+    assert await client.calls_left(READ) == 99982
+    assert len(org.paths("/limits")) == 1

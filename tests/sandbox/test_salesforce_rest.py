@@ -410,6 +410,34 @@ async def test_a_collection_upserts_by_external_id(org: RunningOrg) -> None:
     assert reply.body[0]["id"] == first
 
 
+async def test_one_external_id_twice_in_a_collection_is_refused_for_the_later(org: RunningOrg) -> None:
+    records = [contact(LastName="A", Hint_Patient_Id__c="pat-1"), contact(LastName="B", Hint_Patient_Id__c="pat-1 ")]
+    reply = await org.call("PATCH", "/composite/sobjects/Contact/Hint_Patient_Id__c", {"records": records})
+    assert [item["success"] for item in reply.body] == [True, False]
+    assert reply.body[1]["errors"][0]["statusCode"] == "DUPLICATE_VALUE"
+    assert [found["LastName"] for found in org.side.contacts()] == ["A"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"Hint_Patient_Id__c": "pat-taken"}, "DUPLICATE_VALUE"),
+        ({"Last_Batch_Sync_Result__c": "x" * 256}, "STRING_TOO_LONG"),
+        ({"Pronouns": "it"}, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"),
+        ({"LastName": " "}, "REQUIRED_FIELD_MISSING"),
+    ],
+    ids=["taken external id", "too long", "restricted picklist", "required field"],
+)
+async def test_a_bad_record_of_a_collection_fails_alone(org: RunningOrg, fields: dict[str, str], code: str) -> None:
+    await org.create(Hint_Patient_Id__c="pat-taken")
+    bad, good = await org.create(), await org.create()
+    records = [contact(id=bad, Title="A", **fields), contact(id=good, Title="A", Last_Batch_Sync_Id__c="bat-1")]
+    reply = await org.call("PATCH", "/composite/sobjects", {"records": records})
+    assert reply.body[0]["errors"][0]["statusCode"] == code
+    assert [(await org.read(each))["Title"] for each in (bad, good)] == [None, "A"]
+    assert (await org.read(good))["Last_Batch_Sync_Id__c"] == "bat-1"
+
+
 async def test_a_collection_takes_two_hundred_records(org: RunningOrg) -> None:
     records = [contact(LastName=f"N{number}") for number in range(201)]
     reply = await org.call("POST", "/composite/sobjects", {"records": records[:200]})

@@ -29,6 +29,7 @@ class Climate:
     outages: bool
     edits: int
     pace_s: float
+    batches: bool = False
 
 
 def draw_climate(random: Random) -> Climate:
@@ -53,4 +54,5 @@ def draw_climate(random: Random) -> Climate:
         outages=sometimes(0.3),
         edits=random.randint(*STORM_EDITS),
         pace_s=random.choice((0.3, 2.0, 10.0)),
+        batches=sometimes(0.3),
     )

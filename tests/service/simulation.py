@@ -26,6 +26,7 @@ from hintd.service.linking import LinkingRefused, adopt_link, link_by_person, un
 from hintd.service.react import LinkBusy, react
 from hintd.service.sweep import fill_index, sweep_connection, take_up_again
 from hintd.service.work import Remotes, Stores, Work
+from tests.fakes.batches import MemoryBatches, MemoryBatchWork, MemoryUploads
 from tests.fakes.bus import MemoryBus
 from tests.fakes.clock import BEGINNING, VirtualLoop
 from tests.fakes.hint import MemoryPractice, Webhook
@@ -42,6 +43,7 @@ from tests.fakes.stores import (
 )
 from tests.service.account import Account
 from tests.service.automations import set_up_automations
+from tests.service.batching import Batching
 from tests.service.climate import Climate, draw_climate
 from tests.service.people import Hint, Salesforce, new_person, same_person_in_salesforce
 from tests.service.post import Post
@@ -79,6 +81,7 @@ class World:
         self.sent = 0
         self.calls: list[str] = []
         self.post = Post(self)
+        self.batching = Batching(self)
         self.tasks: list[asyncio.Task[None]] = []
         self.ids = 0
         self.connection = Connection(
@@ -108,7 +111,8 @@ class World:
         memory = self.memory
         return Stores(
             MemoryLinks(memory), MemoryIndex(memory), MemoryParking(memory), MemoryLog(memory), MemoryCursors(memory),
-            MemoryLeases(memory), MemoryConnections(memory),
+            MemoryLeases(memory), MemoryConnections(memory), MemoryBatches(memory), MemoryBatchWork(memory),
+            MemoryUploads(memory),
         )  # fmt: skip
 
     async def keep_worker(self, number: int) -> None:
@@ -189,6 +193,9 @@ class World:
             self._act(hint, salesforce)
 
     def _act(self, hint: Hint, salesforce: Salesforce) -> None:
+        if self.climate.batches and self.random.random() < 0.2:
+            self._in_background(self.batching.act())
+            return
         act, pick = self.random.random(), self.random.choice
         patients = [i for i, raw in self.practice.patients.items() if raw["merged_into"] is None]
         contacts = [i for i, row in self.org.contacts.items() if not row["IsDeleted"]]
@@ -208,6 +215,7 @@ class World:
         elif act < 0.94 and patients:
             self.tell("a person destroys a patient")
             self._leaves(Side.HINT, patient_id := pick(patients))
+            self.account.created.pop(str(self.practice.patients[patient_id]["integration_record_id"]), None)
             self.practice.destroy(patient_id)
         elif act < 0.955 and len(contacts) > 1:
             self._merge_contacts(*self.random.sample(contacts, 2))
@@ -305,6 +313,8 @@ class World:
         self.weather.calm = False
         self.tasks = [self.loop.create_task(self.keep_worker(n)) for n in range(self.climate.workers)]
         self.tasks.append(self.loop.create_task(relay(self.inbox, self.bus)))
+        if self.climate.batches:
+            self.tasks += [self.loop.create_task(self.batching.keep_worker(n)) for n in range(2)]
         storm = [self.loop.create_task(self.keep_sweeping())]
         if self.climate.outages:
             storm.append(self.loop.create_task(self.have_outages()))
@@ -317,6 +327,7 @@ class World:
         for part in ("bus", "both", "store", "hint", "salesforce"):
             self._switch(part, down=False)
         self.tell("--- calm ---")
+        await self.batching.come_to_rest()
         await self.come_to_rest()
 
     async def come_to_rest(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from hintd.core.batch import ENDED, BatchState
 from hintd.core.contact import PATIENT_ID
 from hintd.core.fields import Field, Kind
 from hintd.core.model import Contact, Link, LinkState, Patient, Side, Value
@@ -23,6 +24,7 @@ def judge_world(world: World) -> list[str]:
         *(f"unforeseen: {alarm}" for alarm in world.alarms),
         *_accounting(world),
         *_one_record_each(world),
+        *_batches(world),
         *(sentence for link in _standing(world) for sentence in _pair(world, link)),
         *_write_bound(world),
     ]
@@ -52,6 +54,21 @@ def _one_record_each(world: World) -> Iterator[str]:
         row[PATIENT_ID] for row in world.org.contacts.values() if not row["IsDeleted"] and row[PATIENT_ID]
     )
     yield from (f"{n} Contacts hold {patient_id}" for patient_id, n in holders.items() if n > 1)
+
+
+# --- results of batches ---
+
+
+def _batches(world: World) -> Iterator[str]:
+    for record in world.memory.batches.values():
+        batch, rows = record.batch, record.rows
+        if batch.state not in ENDED:
+            yield f"{batch.id} is {batch.state} for ever"
+        if not sum(batch.counts.values()) == batch.done == len(rows):
+            yield f"{batch.id}: {batch.counts} are counted, {batch.done} done, {len(rows)} rows"
+        if batch.state is BatchState.DONE and batch.done != batch.total:
+            yield f"{batch.id}: {batch.done} of {batch.total} done"
+        yield from (f"{batch.id}: {row.message}" for row in rows.values() if row.reason == "unexpected")
 
 
 # --- both sides of a pair ---

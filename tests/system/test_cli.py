@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
-import os
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,110 +19,19 @@ from hintd.ports import Queue, ToPark
 from hintd.service.envelope import pack_notice
 from tests.postgres_server import Databases
 from tests.private_rabbit import free_port
+from tests.system.command_line import KEY, Result, World, clean_environment, hintd, open_clinic
 
 pytestmark = pytest.mark.system
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
-KEY = f"[security]\nencryption_keys = ['{base64.urlsafe_b64encode(bytes(32)).decode()}']"
-
-
-def clean_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("HINTD_") or "TEST" in name}
-
-
-@dataclass(frozen=True)
-class Result:
-    code: int
-    document: Any
-    err: str
-
-
-def hintd(*arguments: str, config: Path | None = None) -> Result:
-    """One command with ``--json``: its code, the one document on its stdout, and its stderr."""
-    given = ("--config", str(config)) if config else ()
-    done = subprocess.run(
-        [sys.executable, "-m", "hintd", *arguments, *given, "--json"],
-        capture_output=True,
-        text=True,
-        env=clean_environment(),
-        timeout=60,
-    )
-    assert "Traceback" not in done.stderr
-    return Result(done.returncode, json.loads(done.stdout), done.stderr)
-
-
-@dataclass(frozen=True)
-class World:
-    """A sandbox, a database, and a configuration that joins the two."""
-
-    url: str
-    config: Path
-
-    def hintd(self, *arguments: str) -> Result:
-        return hintd(*arguments, config=self.config)
-
-    def control(self, method: str, path: str, body: Any = None) -> Any:
-        request = urllib.request.Request(
-            f"{self.url}/control{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=10) as got:
-            raw = got.read()
-        return json.loads(raw) if raw else None
-
-    def patient(self, first: str, last: str) -> Any:
-        patients = self.control("GET", "/records")["hint"]
-        return next(p for p in patients if (p["first_name"], p["last_name"]) == (first, last))
-
-    def contact(self, first: str, last: str) -> Any:
-        contacts = self.control("GET", "/records")["salesforce"]
-        return next(c for c in contacts if (c["FirstName"], c["LastName"]) == (first, last))
-
-
-def configuration(dsn: str, url: str, grpc: str) -> str:
-    return f"""
-[service]
-public_listen = "127.0.0.1:{free_port()}"
-operator_listen = "127.0.0.1:{free_port()}"
-[postgres]
-dsn = "{dsn}"
-[hint]
-api_url = "{url}"
-partner_key = "sbx-partner-key"
-webhook_secret = "sbx-webhook-secret"
-[salesforce]
-login_url = "{url}"
-pubsub_address = "{grpc}"
-pubsub_tls = false
-auth = "client_credentials"
-client_id = "sbx-client"
-client_secret = "sbx-secret"
-{KEY}
-"""
 
 
 @pytest.fixture(scope="module")
 def bare(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Nothing is connected yet; an earlier integration has left links and contradictions behind."""
-    dsn = asyncio.run(databases.create(migrated=False))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hintd", "sandbox", "--port", "0", "--grpc-port", "0", "--json"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    told = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
-    config = tmp_path_factory.mktemp("cli") / "hintd.toml"
-    config.write_text(configuration(dsn, told["url"], told["grpc_address"]))
-    clinic = World(told["url"], config)
-    leave_links(clinic)
-    yield clinic
-    process.terminate()
-    process.wait(10)
-    process.stdout.close()
-    asyncio.run(databases.drop(dsn))
+    with open_clinic(databases, tmp_path_factory.mktemp("cli")) as clinic:
+        leave_links(clinic)
+        yield clinic
 
 
 def leave_links(clinic: World) -> None:

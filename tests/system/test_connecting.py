@@ -12,7 +12,8 @@ import pytest
 from hintd.composition import House, open_house
 from hintd.core.model import Side
 from hintd.service.connecting import ConnectingRefused
-from tests.system.world import PRACTICE, Remote, configure, connect, running_sandbox, someone
+from tests.private_rabbit import free_port
+from tests.system.world import PRACTICE, Remote, configure, connect, environment, running_sandbox, someone
 
 pytestmark = pytest.mark.system
 
@@ -23,7 +24,7 @@ EMBEDDED = ""
 async def _before_connecting(dsn: str) -> AsyncIterator[tuple[Remote, House]]:
     async with (
         running_sandbox() as sandbox,
-        open_house(configure(sandbox, dsn, EMBEDDED, {}, {})) as house,
+        open_house(configure(environment(sandbox, dsn, EMBEDDED, (free_port(), free_port())))) as house,
         aiohttp.ClientSession() as session,
     ):
         yield Remote(session, sandbox.url), house

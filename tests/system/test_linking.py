@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from hintd.core.model import Side
 from hintd.service.linking import LinkingRefused, link_by_person, unlink_by_person
+from hintd.service.restoring import Wanted, restore_by_person
 from tests.system.world import Pair, World
 
 pytestmark = [pytest.mark.system, pytest.mark.asyncio(loop_scope="module")]
@@ -86,3 +88,32 @@ async def test_linking_a_pair_again_changes_nothing(world: World) -> None:
     before = (await pair.contact(), await pair.patient())
     await _link(world, pair)
     assert (await pair.contact(), await pair.patient()) == before
+
+
+async def test_a_value_given_up_at_linking_is_restored_on_both_sides_and_the_pair_rests(world: World) -> None:
+    pair = await world.pair(patient={"email": "patient@mail.example"}, contact={"Email": "contact@mail.example"})
+    lost = next(entry for entry in await pair.history("email") if entry.cause == "conflict_lost")
+    await restore_by_person(await world.work(), pair.contact_id, Wanted("email", lost.at), person="tester")
+    await pair.patient_shows(email="patient@mail.example")
+    await pair.contact_shows(Email="patient@mail.example")
+    assert {entry.side for entry in await pair.history("email") if entry.cause == "restored"} == set(Side)
+    await world.rest()
+    await world.later()
+    await world.remote.reset_calls()
+    await pair.edit_patient(email="later@mail.example")
+    await pair.contact_shows(Email="later@mail.example")
+    await pair.rests_after(calls=1)
+
+
+async def test_a_patient_that_is_not_there_undoes_no_link(world: World) -> None:
+    pair = await world.pair()
+    with pytest.raises(LinkingRefused, match="no patient pat-none"):
+        await _link(world, Pair(world, "pat-none", pair.contact_id))
+    assert (await pair.linked()).patient_id == pair.patient_id
+
+
+async def test_a_linked_pair_that_is_synced_again_gets_what_no_event_told(world: World) -> None:
+    pair = await world.pair()
+    await world.unseen(pair, MailingCity="Unseen")
+    await _link(world, pair)
+    await pair.patient_shows(address_city="Unseen")

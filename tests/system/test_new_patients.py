@@ -8,7 +8,9 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 
+from hintd.ports import ParkedItem
 from hintd.service.linking import link_by_person, unlink_by_person
+from hintd.service.resolving import chosen_pair, dismiss, link_chosen
 from tests.system.world import Pair, World, someone
 
 pytestmark = [pytest.mark.system, pytest.mark.asyncio(loop_scope="module")]
@@ -159,3 +161,35 @@ async def test_a_lost_answer_to_the_creation_makes_no_second_contact(creating: W
     patient_id = await creating.new_patient(**someone())
     await creating.rest()
     assert len(await creating.contacts_of(patient_id)) == 1
+
+
+async def _ambiguous(world: World) -> tuple[Pair, ParkedItem]:
+    """Two Contacts match: one of them with the patient, and the item that asks for a choice."""
+    pair = await world.lone_contact(Email="contact@mail.example", MailingCity="Denver")
+    shown = await pair.contact()
+    await world.new_contact(**{name: shown[name] for name in ("FirstName", "LastName", "Birthdate")})
+    await world.rest()
+    await world.patient_of(pair, email="patient@mail.example")
+    return pair, await pair.is_parked("ambiguous")
+
+
+async def test_of_several_matches_the_chosen_one_is_linked_and_the_patient_wins(linking: World) -> None:
+    pair, item = await _ambiguous(linking)
+    chosen = chosen_pair(item, pair.contact_id, None)
+    await link_chosen(await linking.work(), item, chosen, person="tester", take_over=False)
+    await linking.rest()
+    await pair.contact_shows(Synced_to_Hint__c=True, Email="patient@mail.example")
+    await pair.patient_shows(integration_record_id=pair.contact_id, address_city="Denver")
+    assert await pair.parked() == []
+    assert (await pair.linked()).linked_by == "chosen:tester"
+
+
+async def test_a_dismissed_patient_is_left_alone_at_later_changes(linking: World) -> None:
+    pair, item = await _ambiguous(linking)
+    await dismiss(await linking.work(), item, person="tester")
+    before = await linking.reasons()
+    await pair.edit_patient(last_name="Elsewhere")
+    await linking.rest()
+    assert (await linking.reasons() - before)["dismissed"] == 1
+    assert await pair.link() is None
+    assert await pair.parked() == []

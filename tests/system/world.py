@@ -32,6 +32,7 @@ from hintd.service.linking import link_by_person
 from hintd.service.work import Work
 from hintd.streams import CURSOR
 from tests.private_rabbit import free_port
+from tests.system.command_line import Result, hintd_beside
 
 DEADLINE_S = 15.0
 LOOK_AGAIN_S = 0.01
@@ -172,6 +173,7 @@ class World:
     public_url: str
     operator_url: str
     connection: Connection
+    variables: Mapping[str, str]
     clock_s: float = field(default=0.0, init=False)
 
     # --- records ---
@@ -239,6 +241,10 @@ class World:
         await self.remote.send("POST", "/webhooks/release", {})
 
     # --- hintd ---
+
+    async def hintd(self, *arguments: str) -> Result:
+        """A command beside the daemon, with ``--json``."""
+        return await hintd_beside(self.variables, *arguments)
 
     async def work(self) -> Work:
         return await self.house.work(self.connection)
@@ -388,9 +394,9 @@ async def running(house: House) -> AsyncIterator[Daemon]:
             signal.signal(number, handler)
 
 
-def configure(sandbox: Sandbox, dsn: str, bus_url: str, more: Mapping[str, str], sync: Fields) -> Config:
-    """``more``: environment variables; ``sync``: settings of that section that need a file, such as ``fields``."""
-    config = load_config(None, environment(sandbox, dsn, bus_url, (free_port(), free_port())) | dict(more))
+def configure(variables: Mapping[str, str], sync: Fields = NONE) -> Config:
+    """``sync``: settings of that section that need a file, such as ``fields``."""
+    config = load_config(None, variables)
     return msgspec.structs.replace(config, sync=msgspec.structs.replace(config.sync, **sync))
 
 
@@ -398,18 +404,22 @@ def configure(sandbox: Sandbox, dsn: str, bus_url: str, more: Mapping[str, str],
 async def open_world(
     dsn: str, bus_url: str, *, config: Mapping[str, str] = NONE, sync: Fields = NONE, **options: Any
 ) -> AsyncIterator[World]:
-    """A connected practice with hintd running and its stream live.  ``config`` and ``sync``: settings of hintd as in
-    ``configure``; ``options``: those of the sandbox."""
-    async with (
-        running_sandbox(**options) as sandbox,
-        open_house(configure(sandbox, dsn, bus_url, config, sync)) as house,
-        aiohttp.ClientSession() as session,
-    ):
+    """A connected practice with hintd running and its stream live.  ``config``: environment variables of hintd; ``sync``
+    as in ``configure``; ``options``: those of the sandbox."""
+    async with running_sandbox(**options) as sandbox:
+        variables = environment(sandbox, dsn, bus_url, (free_port(), free_port())) | dict(config)
+        async with _connected(sandbox, variables, sync) as world:
+            yield world
+
+
+@asynccontextmanager
+async def _connected(sandbox: Sandbox, variables: Mapping[str, str], sync: Fields) -> AsyncIterator[World]:
+    async with open_house(configure(variables, sync)) as house, aiohttp.ClientSession() as session:
         connection = await connect(house)
         async with running(house) as daemon:
             service = house.config.service
             urls = (f"http://{service.public_listen}", f"http://{service.operator_listen}")
-            world = World(sandbox, Remote(session, sandbox.url), house, daemon, *urls, connection)
+            world = World(sandbox, Remote(session, sandbox.url), house, daemon, *urls, connection, variables)
             await stream_is_live(world)
             yield world
 

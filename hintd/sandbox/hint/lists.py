@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from hintd.sandbox.hint.answers import Declined
-from hintd.sandbox.hint.patients import Patients, Stored
+from hintd.sandbox.hint.patients import Patients
+from hintd.sandbox.hint.table import ByUpdate, Span, Stored
 
 _NOT_ATTRIBUTES = frozenset({"limit", "offset", "sort", "filter"})
 _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -48,6 +49,36 @@ def select(patients: Patients, query: Iterable[tuple[str, str]]) -> list[Stored]
             tests += _attribute_tests(name, text)
     found = [stored for stored in patients if all(test(stored) for test in tests)]
     return _sorted(found, plain.get("sort"))
+
+
+def span_of(patients: Patients, query: Iterable[tuple[str, str]]) -> Span | None:
+    """What the query names of a crowd, where it can be found without looking at everyone: by update, oldest first."""
+    pairs = list(query)
+    plain = dict(pairs)
+    order = patients.table.by_update
+    if not patients.table.crowd or plain.get("sort") != "updated_at" or plain.get("filter", "all") != "all":
+        return None
+    bounds = [bound for name, text in pairs if name not in _NOT_ATTRIBUTES for bound in _bounds(name, text)]
+    if any(name != "updated_at" or op == "eq" for name, op, _ in bounds):
+        return None
+    places = [(op, _place(order, op, text)) for _, op, text in bounds]
+    first = max((place for op, place in places if op in ("gt", "gte")), default=0)
+    end = min((place for op, place in places if op in ("lt", "lte")), default=order.end)
+    return Span(first, end, everyone="filter" in plain)
+
+
+def _bounds(name: str, text: str) -> Sequence[tuple[str, str, str]]:
+    """Each comparison of one part of the query: attribute, operator, bound."""
+    if bracketed := _BRACKETS.fullmatch(name):
+        return [(bracketed["name"], bracketed["operator"], text)]
+    if text.startswith("{"):
+        return [(name, op, str(bound)) for op, bound in operators_in(text).items()]
+    return [(name, "eq", text)]
+
+
+def _place(order: ByUpdate, op: str, text: str) -> int:
+    bound = instant(text)
+    return order.at_or_after(bound) if op in ("gte", "lt") else order.after(bound)
 
 
 def _membership(which: str | None) -> Test:

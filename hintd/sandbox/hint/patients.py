@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 from hintd.sandbox.changes import CLINIC, HINTD, Change, Changes
 from hintd.sandbox.clock import Clock
+from hintd.sandbox.crowd import Crowd, entered_at
 from hintd.sandbox.hint.answers import Declined
 from hintd.sandbox.hint.spelling import DATES, FLAGS, TEXTS, human, respell, respell_phone
+from hintd.sandbox.hint.table import Stored, Table, crowd_id
 from hintd.sandbox.options import Settings
 
 _ZONE = timezone(timedelta(hours=-8))  # Hint shows stamps with the practice's offset, as its published samples do
 _ID_LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _BY_ANYONE = TEXTS | DATES | FLAGS
 _BY_STAFF = frozenset({"hipaa_authorization_accepted", "membership_status", "created_at"})
+_STAMPED = ("patient_agreement_accepted", "hipaa_authorization_accepted")
 _BLANK: dict[str, Any] = dict.fromkeys(sorted(TEXTS | DATES)) | {
     "electronic_communication_consent_accepted": False,
     "hipaa_authorization_accepted": False,
@@ -32,23 +34,8 @@ _BLANK: dict[str, Any] = dict.fromkeys(sorted(TEXTS | DATES)) | {
     "uses_tobacco": False,
 }
 _COMPUTED = frozenset({"updated_at", "integration_last_synced_at", "name", "age", "integration_sync_status"})
-_ARCHIVED = "archived"
 
 Event = Callable[[str, dict[str, Any]], None]  # (type, the patient as its GET shows it)
-
-
-@dataclass
-class Stored:
-    """One patient as stored; ``values`` is what reads show, before the computed fields."""
-
-    id: str
-    created: datetime
-    updated: datetime
-    values: dict[str, Any]
-
-    @property
-    def archived(self) -> bool:
-        return bool(self.values["membership_status"] == _ARCHIVED)
 
 
 def stamp(at: datetime) -> str:
@@ -59,26 +46,27 @@ def stamp(at: datetime) -> str:
 class Patients:
     """All patients, by id, in the order of their creation."""
 
-    def __init__(self, settings: Settings, clock: Clock, changes: Changes, seed: int) -> None:
+    def __init__(self, settings: Settings, clock: Clock, changes: Changes, crowd: Crowd) -> None:
         self._settings = settings
         self._clock = clock
         self._changes = changes
-        self._random = random.Random(seed)
-        self._stored: dict[str, Stored] = {}
+        self._random = random.Random(settings.now.seed)
+        self._crowd = crowd
+        self.table = Table(crowd.patients, self._one_of_crowd)
         self._destroyed: dict[str, Stored] = {}
         self._by_integration_id: dict[str, str] = {}
         self.version = 0  # grows with each committed change
         self.send_event: Event = lambda kind, patient: None
 
     def __iter__(self) -> Iterator[Stored]:
-        return iter(self._stored.values())
+        return iter(self.table)
 
     def __len__(self) -> int:
-        return len(self._stored)
+        return len(self.table)
 
     def find(self, key: str) -> Stored | None:
         """By Hint's id or by this partner's ``integration_record_id``."""
-        found = self._stored.get(key) or self._stored.get(self._by_integration_id.get(key, ""))
+        found = self.table.get(key) or self.table.get(self._by_integration_id.get(key, ""))
         if found is None and self._settings.now.deleted_readable:
             found = self._destroyed.get(key)
         return found
@@ -89,24 +77,36 @@ class Patients:
             raise Declined(404, "Couldn't find Patient")
         return found
 
+    def linked(self) -> Iterator[Stored]:
+        """Those that carry an ``integration_record_id`` and were not merged away."""
+        found = (self.table.get(patient_id) for patient_id in self._by_integration_id.values())
+        return (stored for stored in found if stored is not None and stored.values["merged_into"] is None)
+
     def seed(self, bodies: Iterable[Mapping[str, Any]]) -> None:
         """Put patients in as they are, without events: the clinic had them before anyone was connected."""
         for body in bodies:
             at = _instant(body.get("created_at")) or self._clock.now() - timedelta(days=self._random.randint(30, 900))
-            self._put(str(body.get("id") or self._new_id()), at, _BLANK | self._rewritten(body, CLINIC, {}))
+            values = _BLANK | self._rewritten(body, CLINIC, {})
             kept = {
                 name: value for name, value in body.items() if name not in _BY_ANYONE | _COMPUTED | {"phones", "id"}
             }
-            self._newest().values.update(kept)
+            self._put(Stored(str(body.get("id") or self._new_id()), at, at, values | kept))
+
+    def _one_of_crowd(self, number: int) -> Stored:
+        at = entered_at(number)
+        values = _BLANK | self._rewritten(self._crowd.patient(number), CLINIC, {})
+        for flag in _STAMPED:
+            if values[flag]:
+                values[f"{flag}_at"] = stamp(at)
+        return Stored(crowd_id(number), at, at, values)
 
     def create(self, body: Mapping[str, Any], origin: str) -> Stored:
         """Create a patient.  Declines with 422 without first and last name or with a taken integration id."""
         values = _BLANK | self._rewritten(body, origin, {})
         self._validate(values, None)
         now = self._clock.now()
-        self._put(self._new_id(), _instant(body.get("created_at")) or now if origin == CLINIC else now, values)
-        stored = self._newest()
-        stored.updated = now
+        created = _instant(body.get("created_at")) if origin == CLINIC else None
+        stored = self._put(Stored(self._new_id(), created or now, now, values))
         self._note_sync(stored, body, origin, now)
         self._commit(stored, "created", tuple(sorted(body)), origin)
         self.send_event("patient.created", self.shown(stored))
@@ -131,7 +131,7 @@ class Patients:
         return stored
 
     def destroy(self, stored: Stored, origin: str) -> None:
-        del self._stored[stored.id]
+        self.table.remove(stored)
         self._destroyed[stored.id] = stored
         self._forget_integration_id(stored)
         self._commit(stored, "deleted", (), origin)
@@ -139,7 +139,7 @@ class Patients:
 
     def merge(self, loser: Stored, winner: Stored) -> None:
         """Merge ``loser`` away: it stays readable, archived, and says into whom; blanks of the winner are filled."""
-        if loser is winner or loser.values["merged_into"] is not None:
+        if loser.id == winner.id or loser.values["merged_into"] is not None:
             raise Declined(422, "Validation failed: Patient can't be merged")
         filled = {
             name: value
@@ -147,7 +147,7 @@ class Patients:
             if value and not winner.values.get(name) and name in TEXTS | DATES and not name.startswith("integration_")
         }
         loser.values["merged_into"] = {"id": winner.id, "name": self.shown(winner)["name"]}
-        loser.values["membership_status"] = _ARCHIVED
+        loser.values["membership_status"] = "archived"
         self._touch(loser, {}, ("merged_into",), CLINIC, kind="merged")
         winner.values.update(filled)
         self._touch(winner, {}, tuple(sorted(filled)), CLINIC, kind="merged")
@@ -178,7 +178,7 @@ class Patients:
             out["practitioner"] = dict(body["practitioner"])
         if origin == CLINIC:
             out |= {name: body[name] for name in _BY_STAFF - {"created_at"} if name in body}
-        for flag in ("patient_agreement_accepted", "hipaa_authorization_accepted"):
+        for flag in _STAMPED:
             if flag in out and bool(out[flag]) != bool(now.get(flag)):
                 out[f"{flag}_at"] = stamp(self._clock.now()) if out[flag] else None
         return out
@@ -204,19 +204,18 @@ class Patients:
         if taken is not None and (own is None or taken != own.id):
             raise Declined(422, "Validation failed: Integration record has already been taken")
 
-    def _put(self, patient_id: str, created: datetime, values: Mapping[str, Any]) -> None:
-        self._stored[patient_id] = Stored(patient_id, created, created, dict(values))
-        self._note_integration_id(self._stored[patient_id])
+    def _put(self, stored: Stored) -> Stored:
+        self.table.put(stored)
+        self._note_integration_id(stored)
         self.version += 1
-
-    def _newest(self) -> Stored:
-        return next(reversed(self._stored.values()))
+        return stored
 
     def _touch(
         self, stored: Stored, body: Mapping[str, Any], fields: tuple[str, ...], origin: str, kind: str = "updated"
     ) -> None:
         stored.updated = self._clock.now()
         self._note_sync(stored, body, origin, stored.updated)
+        self.table.put(stored)
         self._commit(stored, kind, fields, origin)
         self.send_event("patient.updated", self.shown(stored))
 

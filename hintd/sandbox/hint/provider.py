@@ -10,8 +10,9 @@ from aiohttp import web
 from hintd.sandbox.changes import HINTD
 from hintd.sandbox.hint.answers import Declined, answer, json_object, no_content
 from hintd.sandbox.hint.installation import PRACTICE
-from hintd.sandbox.hint.lists import page_of, select
-from hintd.sandbox.hint.patients import Patients, Stored
+from hintd.sandbox.hint.lists import page_of, select, span_of
+from hintd.sandbox.hint.patients import Patients
+from hintd.sandbox.hint.table import Stored
 
 
 class Provider:
@@ -41,10 +42,15 @@ class Provider:
         return answer(list({each["id"]: each for each in found if each}.values()))
 
     async def list_patients(self, request: web.Request) -> web.Response:
-        rows, query = page_of(request.query), request.query
-        found = self._selected([(k, v) for k, v in query.items() if k not in ("limit", "offset")])
-        cut = [self._patients.shown(stored) for stored in found[rows]]
-        return answer(cut, headers={"x-count": str(len(cut)), "x-total-count": str(len(found))})
+        rows, query = page_of(request.query), [(k, v) for k, v in request.query.items() if k not in ("limit", "offset")]
+        table, span = self._patients.table, span_of(self._patients, query)
+        if span is not None:
+            found, total = table.page(span, rows), table.by_update.count(span)
+        else:
+            selected = self._selected(query)
+            found, total = selected[rows], len(selected)
+        headers = {"x-count": str(len(found)), "x-total-count": str(total)}
+        return answer([self._patients.shown(stored) for stored in found], headers=headers)
 
     def _selected(self, query: list[tuple[str, str]]) -> list[Stored]:
         # The pages of one walk share one selection while nothing changes: a walk over 100,000 stays linear.

@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler
 
 from hintd.sandbox.changes import Changes
 from hintd.sandbox.clock import Clock
+from hintd.sandbox.crowd import Crowd
 from hintd.sandbox.hint.answers import Declined, refusal
 from hintd.sandbox.hint.installation import Installation
 from hintd.sandbox.hint.partner import Partner
@@ -25,13 +26,15 @@ from hintd.sandbox.people import Person
 class HintSide:
     """``calls`` counts every request that arrived, refused ones too, as "METHOD template"."""
 
-    def __init__(self, settings: Settings, clock: Clock, changes: Changes, people: Sequence[Person]) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, changes: Changes, people: Sequence[Person], crowd: Crowd
+    ) -> None:
         self._settings = settings
         self.calls: Counter[str] = Counter()
         self.quota = Quota(settings, clock)
         self.installation = Installation(settings, clock)
         self.webhooks = Webhooks(settings, clock, self.installation)
-        self.patients = Patients(settings, clock, changes, settings.now.seed)
+        self.patients = Patients(settings, clock, changes, crowd)
         self.patients.seed(person.patient for person in people if person.patient is not None)
         self.patients.send_event = self.webhooks.send
 

@@ -34,3 +34,11 @@ def full_id(text: object) -> str | None:
         return None
     whole = id18(text[:15])
     return whole if len(text) == 15 or whole == text else None
+
+
+def number_of(whole: str) -> int:
+    """The number that ``make_id`` made this id of."""
+    number = 0
+    for digit in whole[5:15]:
+        number = number * 62 + _DIGITS.index(digit)
+    return number

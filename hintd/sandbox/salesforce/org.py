@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -70,10 +70,10 @@ class Org:
         self.shape_of = shape_of
         self.rules = rules
         self.on_commit = on_commit
-        self.tables: dict[str, dict[str, Row]] = {"Contact": {}, "Account": {}, "Organization": {}}
+        self.tables: dict[str, MutableMapping[str, Row]] = {"Contact": {}, "Account": {}, "Organization": {}}
         # Ids in the order of their last commit; a row's stamp is never later than its commit.
         self.committed_at: dict[str, dict[str, datetime]] = {name: {} for name in self.tables}
-        self._by_external: dict[str, dict[str, set[str]]] = {name: {} for name in EXTERNAL_IDS}
+        self._by_external: dict[str, dict[str, tuple[str, ...]]] = {name: {} for name in EXTERNAL_IDS}
         self._numbers = itertools.count(10_832_042_834_831, 3)
         self._ids = itertools.count(1)
 
@@ -131,15 +131,27 @@ def _indexed(row: Row | None, name: str) -> str | None:
     return None if row is None or row["IsDeleted"] else row.get(name)
 
 
-def _reindex(index: dict[str, set[str]], record_id: str, old: str | None, new: str | None) -> None:
+def _reindex(index: dict[str, tuple[str, ...]], record_id: str, old: str | None, new: str | None) -> None:
     if old == new:
         return
     if old is not None:
-        index[old].discard(record_id)
+        index[old] = tuple(other for other in index[old] if other != record_id)
         if not index[old]:
             del index[old]
     if new is not None:
-        index.setdefault(new, set()).add(record_id)
+        index[new] = (*index.get(new, ()), record_id)
+
+
+def fresh_row(shape: Shape, values: Row, record_id: str, author_id: str, at: str) -> dict[str, Any]:
+    """A row as it is right after its creation; ``at`` is a stamp."""
+    created = {"CreatedDate": at, "CreatedById": author_id}
+    if shape.sobject == "Contact":
+        created["OwnerId"] = author_id
+    return {**_BLANK[shape.sobject], **created, **values, **_touched(author_id, at), "Id": record_id}
+
+
+def _touched(author_id: str, at: str) -> dict[str, Any]:
+    return {"LastModifiedDate": at, "LastModifiedById": author_id, "SystemModstamp": at}
 
 
 class Transaction:
@@ -156,10 +168,7 @@ class Transaction:
         shape = self.org.shape_of(sobject)
         values = clean(shape, sent, None)
         new_id = record_id or self.org.new_id(shape.sobject)
-        created = {"CreatedDate": self._stamp, "CreatedById": self.author.user_id}
-        if shape.sobject == "Contact":
-            created["OwnerId"] = self.author.user_id
-        row = {**_BLANK[shape.sobject], **created, **values, **self._touch(), "Id": new_id}
+        row = fresh_row(shape, values, new_id, self.author.user_id, self._stamp)
         self._save("CREATE", shape, None, row)
         return new_id
 
@@ -199,11 +208,7 @@ class Transaction:
         self.org.commit(self, at)
 
     def _touch(self) -> dict[str, Any]:
-        return {
-            "LastModifiedDate": self._stamp,
-            "LastModifiedById": self.author.user_id,
-            "SystemModstamp": self._stamp,
-        }
+        return _touched(self.author.user_id, self._stamp)
 
     def _save(self, kind: str, shape: Shape, before: Row | None, row: dict[str, Any]) -> None:
         if shape.sobject == "Contact":

@@ -5,7 +5,7 @@ With the picklists on, a state's or country's text and code are two views of one
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import pycountry
 
@@ -68,7 +68,7 @@ def _choice(
         if wanted is not None and known.get(chosen, "").lower() != str(wanted).lower():
             raise _not_listed(prefix, part)
     elif sent.get(text) is not None:
-        chosen = _by_text(str(sent[text]), known)
+        chosen = _by_text(str(sent[text]).lower(), None if part == "Country" else country or "")
     elif code in sent or text in sent:
         return None
     else:
@@ -81,8 +81,11 @@ def _choice(
     return chosen
 
 
-def _by_text(wanted: str, known: dict[str, str]) -> str:
-    return next((code for code, text in known.items() if text.lower() == wanted.lower()), "")
+@lru_cache(maxsize=1024)
+def _by_text(wanted: str, country: str | None) -> str:
+    """The code of a state of this country, or without one of a country; empty for what is not listed."""
+    known = countries() if country is None else states(country)
+    return next((code for code, text in known.items() if text.lower() == wanted), "")
 
 
 def _not_listed(prefix: str, part: str) -> Refusal:

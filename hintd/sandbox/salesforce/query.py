@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from hintd.sandbox.crowd import entered_at
 from hintd.sandbox.salesforce.describe import Shape
 from hintd.sandbox.salesforce.ids import full_id
 from hintd.sandbox.salesforce.org import EXTERNAL_IDS, Org
@@ -15,14 +16,15 @@ from hintd.sandbox.salesforce.record import Row, shown
 from hintd.sandbox.salesforce.refusal import Refusal
 from hintd.sandbox.salesforce.soql import Comparison, Condition, Query, parse
 from hintd.sandbox.salesforce.stamps import read_datetime
+from hintd.sandbox.salesforce.table import Contacts
 
-_MOST_CURSORS = 1000
+_MOST_CURSORS = 100
 _STAMPS = ("SystemModstamp", "LastModifiedDate")
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a query found: rows as they were when it ran."""
+    """What a query found: rows as they were when it ran, of a crowd's walk as they are when the page is made."""
 
     shape: Shape
     names: tuple[str, ...]
@@ -63,6 +65,8 @@ def run(org: Org, text: str, *, deleted: bool) -> Found:
     query = parse(text)
     shape = org.shape_of(query.sobject)
     names = tuple(_selectable(org, shape, name) for name in query.names)
+    if (walk := _walk(org, shape, query, deleted=deleted)) is not None:
+        return Found(shape, names, walk, query.counts_only)
     test = _test(org, shape, query.where)
     rows = [
         row
@@ -74,6 +78,22 @@ def run(org: Org, text: str, *, deleted: bool) -> Found:
         rows.sort(key=lambda row: _sort_key(shown(shape, column, row)), reverse=descending)
     end = None if query.limit is None else query.offset + query.limit
     return Found(shape, names, list(islice(rows, query.offset, end)), query.counts_only)
+
+
+def _walk(org: Org, shape: Shape, query: Query, *, deleted: bool) -> Sequence[Row] | None:
+    """The rows of a query over all Contacts of a crowd by their last change; None for any other query."""
+    table = org.tables[shape.sobject]
+    if not isinstance(table, Contacts) or query.limit is not None or query.offset:
+        return None
+    if query.order not in ((), (("SystemModstamp", False),), (("SystemModstamp", False), ("Id", False))):
+        return None
+    match query.where:
+        case None:
+            return table.since("", inclusive=True, deleted=deleted)
+        case Comparison("SystemModstamp", ">" | ">=" as sign, (bound,)):
+            return table.since(str(bound), inclusive=sign == ">=", deleted=deleted)
+        case _:
+            return None
 
 
 def value_of(org: Org, shape: Shape, name: str, row: Row) -> Any:
@@ -106,18 +126,20 @@ def _candidates(org: Org, shape: Shape, query: Query, *, deleted: bool) -> Itera
         values = comparison.values
         if comparison.operator in ("=", "IN") and name == "Id":
             ids = dict.fromkeys(full_id(value) for value in values)
-            return [table[found] for found in ids if found in table]
+            return [table[found] for found in ids if found is not None and found in table]
         if comparison.operator in ("=", "IN") and name in EXTERNAL_IDS and not deleted:
             return [row for value in dict.fromkeys(values) if value for row in org.by_external(name, str(value))]
         if comparison.operator in (">", ">=") and name in _STAMPS:
             return _committed_since(org, shape.sobject, str(values[0]))
-    return list(table.values())
+    return table.values()
 
 
 def _committed_since(org: Org, sobject: str, bound: str) -> Iterable[Row]:
     """Rows committed since a stamp: no stamp is later than its commit, so none is missed."""
     since = read_datetime(bound)
     recent, table = org.committed_at[sobject], org.tables[sobject]
+    if isinstance(table, Contacts) and since <= entered_at(table.crowd):
+        return table.values()
     rows = []
     for record_id in reversed(recent):
         if recent[record_id] < since:

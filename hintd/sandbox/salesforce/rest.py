@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 from aiohttp import web
 
-from hintd.sandbox.salesforce import collections, composite, lists, rows
+from hintd.sandbox.salesforce import bulk, collections, composite, lists, rows
 from hintd.sandbox.salesforce.org import Author
 from hintd.sandbox.salesforce.refusal import Refusal, not_found
 from hintd.sandbox.salesforce.wire import Answer, Call, refused
@@ -42,6 +42,20 @@ _TABLE: tuple[tuple[str, str, Resource], ...] = (
     ("GET", "/composite/sobjects/{sobject}", collections.retrieve),
     ("POST", "/composite/sobjects/{sobject}", collections.retrieve),
     ("PATCH", "/composite/sobjects/{sobject}/{column}", collections.upsert),
+    ("POST", "/jobs/ingest", bulk.create_ingest),
+    ("PUT", "/jobs/ingest/{id}/batches", bulk.upload),
+    ("GET", "/jobs/ingest/{id}", bulk.show_ingest),
+    ("PATCH", "/jobs/ingest/{id}", bulk.change),
+    ("DELETE", "/jobs/ingest/{id}", bulk.delete),
+    ("GET", "/jobs/ingest/{id}/successfulResults", bulk.ingest_results),
+    ("GET", "/jobs/ingest/{id}/failedResults", bulk.ingest_results),
+    ("GET", "/jobs/ingest/{id}/unprocessedrecords", bulk.ingest_results),
+    ("GET", "/jobs/ingest/{id}/unprocessedRecords", bulk.ingest_results),
+    ("POST", "/jobs/query", bulk.create_query),
+    ("GET", "/jobs/query/{id}", bulk.show_query),
+    ("PATCH", "/jobs/query/{id}", bulk.change),
+    ("DELETE", "/jobs/query/{id}", bulk.delete),
+    ("GET", "/jobs/query/{id}/results", bulk.query_results),
     ("GET", "/sobjects/{sobject}/describe", rows.describe),
     ("GET", "/sobjects/{sobject}/updated", lists.updated),
     ("GET", "/sobjects/{sobject}/deleted", lists.deleted),
@@ -118,7 +132,7 @@ class Rest:
         ]
         return web.json_response(shown)
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         try:
             answer = await self._answer(request)
         except Refusal as refusal:
@@ -129,6 +143,10 @@ class Rest:
         headers = {**answer.headers, "Sforce-Limit-Info": f"api-usage={allowance.used}/{allowance.limit}"}
         if answer.body is None:
             return web.Response(status=answer.status, headers=headers)
+        if isinstance(answer.body, str):
+            return web.Response(status=answer.status, headers=headers, text=answer.body, content_type="text/csv")
+        if isinstance(answer.body, Iterator):
+            return await _stream(request, answer.body, headers)
         body = msgspec.json.encode(answer.body)
         return web.Response(status=answer.status, headers=headers, body=body, content_type="application/json")
 
@@ -156,7 +174,7 @@ class Rest:
             version=version,
             query=request.query,
             headers={name.lower(): value for name, value in request.headers.items()},
-            body=_decode(await request.read()),
+            body=await _body(request),
             author=self._author(request.headers, version),
         )
         override = request.query.get("_HttpMethod")
@@ -175,6 +193,21 @@ def _check_version(version: str) -> None:
         raise not_found()
     if int(found[1]) < OLDEST:
         raise Refusal("UNSUPPORTED_API_VERSION", "This version of the API is retired", status=410)
+
+
+async def _stream(request: web.Request, pieces: Iterator[str], headers: Mapping[str, str]) -> web.StreamResponse:
+    """CSV whose rows are made piece by piece, others being served in between."""
+    response = web.StreamResponse(headers={**headers, "Content-Type": "text/csv; charset=UTF-8"})
+    await response.prepare(request)
+    for piece in pieces:
+        await response.write(piece.encode())
+        await asyncio.sleep(0)
+    await response.write_eof()
+    return response
+
+
+async def _body(request: web.Request) -> Any:
+    return await request.text() if request.content_type == "text/csv" else _decode(await request.read())
 
 
 def _decode(body: bytes) -> Any:

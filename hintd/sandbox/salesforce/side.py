@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import grpc.aio
@@ -13,21 +14,24 @@ from aiohttp import web
 from hintd.sandbox import changes as told
 from hintd.sandbox.changes import Change, Changes
 from hintd.sandbox.clock import Clock
+from hintd.sandbox.crowd import NOBODY, Crowd
 from hintd.sandbox.faults import Faults
 from hintd.sandbox.options import Settings
 from hintd.sandbox.people import Person
 from hintd.sandbox.salesforce import pubsub
 from hintd.sandbox.salesforce.avro import CHANGE_TYPES, Body, Header, Schema
+from hintd.sandbox.salesforce.bulk_work import Jobs
 from hintd.sandbox.salesforce.cdc import changed_names, events_of
 from hintd.sandbox.salesforce.describe import Shape, shape_of
 from hintd.sandbox.salesforce.ids import make_id
 from hintd.sandbox.salesforce.oauth import OAuth
-from hintd.sandbox.salesforce.org import Author, Committed, Org, Transaction
+from hintd.sandbox.salesforce.org import Author, Committed, Org, Transaction, fresh_row
 from hintd.sandbox.salesforce.query import Cursors
-from hintd.sandbox.salesforce.record import shown
+from hintd.sandbox.salesforce.record import Row, clean, shown
 from hintd.sandbox.salesforce.refusal import Refusal
 from hintd.sandbox.salesforce.rest import Rest
 from hintd.sandbox.salesforce.switches import Switches, read_rules
+from hintd.sandbox.salesforce.table import Contacts, crowd_id, entered_stamp
 from hintd.sandbox.salesforce.topic import Topic
 from hintd.sandbox.salesforce.work import Allowance, Work
 
@@ -41,7 +45,13 @@ class SalesforceSide:
     """``calls`` counts every request that a resource answered, as "METHOD template", and the gRPC calls by name."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, faults: Faults, changes: Changes, people: Sequence[Person] = ()
+        self,
+        settings: Settings,
+        clock: Clock,
+        faults: Faults,
+        changes: Changes,
+        people: Sequence[Person] = (),
+        crowd: Crowd = NOBODY,
     ) -> None:
         self.settings = settings
         self.faults = faults
@@ -61,8 +71,12 @@ class SalesforceSide:
         self.allowance = Allowance(lambda: settings.now.salesforce_daily_calls, self.now)
         self.topic = Topic(self.now, self._kept, settings.now.seed)
         self._cursors = Cursors(settings.now.seed)
+        self._jobs = Jobs(lambda: self.switches.bulk_job_s)
         self.org = Org(self._shape_of, lambda: self._rules, lambda committed: None)
-        self._seed(person.contact for person in people if person.contact is not None)
+        self._account_id = self._seed(person.contact for person in people if person.contact is not None)
+        self._crowd = crowd
+        if crowd.contacts:
+            self.org.tables["Contact"] = Contacts(crowd.contacts, self._one_of_crowd)
         self.org.on_commit = self._committed
 
     def routes(self, app: web.Application) -> None:
@@ -77,6 +91,7 @@ class SalesforceSide:
         return self.grpc_port
 
     async def stop(self) -> None:
+        await self._jobs.stop()
         if self._server is not None:
             await self._server.stop(grace=None)
             self._server = None
@@ -95,7 +110,14 @@ class SalesforceSide:
 
     def work(self) -> Work:
         return Work(
-            self.org, self.now, self.now(), self.faults, self.allowance, self._cursors, self.switches.short_pages
+            self.org,
+            self.now,
+            self.now(),
+            self.faults,
+            self.allowance,
+            self._cursors,
+            self._jobs,
+            self.switches.short_pages,
         )
 
     def schema_id(self) -> str:
@@ -107,11 +129,11 @@ class SalesforceSide:
 
     # What people do in the Lightning pages.
 
-    def contacts(self, *, deleted: bool = False) -> list[dict[str, Any]]:
+    def contacts(self, *, deleted: bool = False, most: int | None = None) -> list[dict[str, Any]]:
         """The Contacts as reads show them, with those in the recycle bin too if asked."""
         shape = self._shape_of("Contact")
         rows = self.org.tables["Contact"].values() if deleted else self.org.live("Contact")
-        return [{name: shown(shape, name, row) for name in shape.columns} for row in rows]
+        return [{name: shown(shape, name, row) for name in shape.columns} for row in islice(rows, most)]
 
     def user_create(self, fields: Mapping[str, Any]) -> str:
         """Raises Refusal, as the other edits do; returns the id."""
@@ -212,24 +234,30 @@ class SalesforceSide:
         for event in events_of(committed, shape, schema, merge=switches.merge_events, diff_over=switches.diff_over):
             self.topic.publish(schema.id, schema.encode(event.header, event.body))
 
-    def _seed(self, contacts: Iterable[Mapping[str, Any]]) -> None:
-        """Fill the org before anyone watches: no events are made."""
+    def _seed(self, contacts: Iterable[Mapping[str, Any]]) -> str:
+        """Fill the org before anyone watches: no events are made.  Returns the default account's id."""
         self._seed_organization()
         transaction = self._by_staff()
         account = transaction.create("Account", {"Name": DEFAULT_ACCOUNT})
         for contact in contacts:
-            self._seed_contact(transaction, {"AccountId": account, **contact})
+            transaction.create("Contact", self._held({"AccountId": account, **contact}))
         transaction.commit(self.now())
+        return account
 
-    def _seed_contact(self, transaction: Transaction, contact: Mapping[str, Any]) -> None:
-        """Save what this org can hold of a person: it may have no middle names, or not know a state."""
-        known = self._shape_of("Contact").columns
-        fields = {name: value for name, value in contact.items() if name in known}
+    def _held(self, contact: Mapping[str, Any]) -> dict[str, Any]:
+        """What this org can hold of a person: it may have no middle names, or not know a state."""
+        shape = self._shape_of("Contact")
+        fields = {name: value for name, value in contact.items() if name in shape.columns}
         try:
-            transaction.create("Contact", fields)
+            return clean(shape, fields, None)
         except Refusal as refusal:
             refused = tuple(refusal.fields)
-            transaction.create("Contact", {n: v for n, v in fields.items() if not n.startswith(refused)})
+            return clean(shape, {name: value for name, value in fields.items() if not name.startswith(refused)}, None)
+
+    def _one_of_crowd(self, number: int) -> Row:
+        values = self._held({"AccountId": self._account_id, **self._crowd.contact(number)})
+        shape = self._shape_of("Contact")
+        return fresh_row(shape, values, crowd_id(number), self.staff_id, entered_stamp(number))
 
     def _seed_organization(self) -> None:
         organization = {

@@ -16,6 +16,7 @@ class Switches:
     external_id_unique: bool = True
     short_pages: bool = False  # query pages of fewer rows than asked for
     slow_commit_ms: float = 0  # from a save's stamp to its being seen
+    bulk_job_s: float = 0  # from the start of a bulk job to its work
     change_capture: bool = True  # off: the topic is not there
     captured_order: bool = False  # the field order of a real org instead of a shuffled one
     schema_seed: int = 1

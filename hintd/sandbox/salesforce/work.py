@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from hintd.sandbox.faults import Faults
 from hintd.sandbox.salesforce.org import Author, Org, Transaction
 from hintd.sandbox.salesforce.query import Cursors
 from hintd.sandbox.salesforce.refusal import Refusal
+
+if TYPE_CHECKING:
+    from hintd.sandbox.salesforce.bulk_work import Jobs
 
 
 class Allowance:
@@ -51,6 +55,7 @@ class Work:
     faults: Faults
     allowance: Allowance
     cursors: Cursors
+    jobs: Jobs
     short_pages: bool = False
     outer: Transaction | None = None
 

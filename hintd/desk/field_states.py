@@ -1,23 +1,18 @@
-"""A link as people look at it: every field with what both sides hold, and in which state it is."""
+"""A link's fields as people look at them: what both sides hold, and in which state each field is.  Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from hintd.core.fields import Field
 from hintd.core.model import Link, LinkState, Value
 from hintd.core.normalize import same
 from hintd.core.observe import Unknown, current
 from hintd.core.rules import Rules
+from hintd.web.shapes import FieldStateJson
 
 
-def one_line(link: Link) -> str:
-    when = link.linked_at.isoformat(timespec="seconds")
-    return f"Contact {link.contact_id} — patient {link.patient_id}: {link.state} by {link.linked_by} at {when}"
-
-
-def field_states(link: Link, fields: Sequence[Field], rules: Rules) -> list[dict[str, Any]]:
+def field_states(link: Link, fields: Sequence[Field], rules: Rules) -> list[FieldStateJson]:
     """Fields that neither side has ever shown are left out."""
     known = [
         f for f in fields if not all(isinstance(current(h, f.name), Unknown) for h in (link.hint, link.salesforce))
@@ -25,7 +20,7 @@ def field_states(link: Link, fields: Sequence[Field], rules: Rules) -> list[dict
     return [_field_state(link, field, rules) for field in known]
 
 
-def _field_state(link: Link, field: Field, rules: Rules) -> dict[str, Any]:
+def _field_state(link: Link, field: Field, rules: Rules) -> FieldStateJson:
     name = field.name
     return {
         "name": name,

@@ -1,212 +1,15 @@
-"""What the services need from the outside, in hintd's own words: two remotes, a bus and the stores.
-
-Adapters implement these; the tests' memory fakes do too, and one contract suite runs on both.  Every remote call
-takes a ``Call``: the class it is budgeted under and the purpose it is counted under.
-"""
+"""What is kept: links with their history, indexes, parked items, the log, cursors, leases and connections."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from hintd.core.errors import Refusal
-from hintd.core.fields import Book
-from hintd.core.match import Candidate as Candidate
-from hintd.core.match import IndexRow as IndexRow
-from hintd.core.model import Contact, Link, LinkState, Notice, Outcome, Owner, Patient, Side, Source
-from hintd.core.model import HistoryEntry as HistoryEntry
-
-# --- remotes ---------------------------------------------------------------------------------------------------------
-
-
-class CallClass(StrEnum):
-    """Classes of the call budget, most urgent first."""
-
-    REAL_TIME = "real_time"
-    MANUAL = "manual"
-    RETRY = "retry"
-    BATCH = "batch"
-    SWEEP = "sweep"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Why a remote call is made: ``purpose`` is a word for the metrics, such as ``write`` or ``read_doubtful``."""
-
-    call_class: CallClass
-    purpose: str
-
-
-@dataclass(frozen=True, slots=True)
-class PatientPage:
-    """One page of a list; ``total`` is what the remote says it has in all."""
-
-    patients: tuple[Patient, ...]
-    total: int
-
-
-class Budget(Protocol):
-    """Permission to call Hint, whose rate and daily limits hold for the partner, over all practices and processes."""
-
-    async def spend(self, call: Call) -> None:
-        """Waits until one call may be made, urgent classes first.  Raises Retryable when the day's are used up."""
-        ...
-
-    def throttled(self) -> None:
-        """The remote answered 429: slow down, recover step by step."""
-        ...
-
-
-CountCall = Callable[[str, Call, str], None]
-"""(remote ``hint`` or ``salesforce``, the call, result ``ok``, ``refused``, ``throttled`` or ``failed``): one call."""
-
-
-class HintPractice(Protocol):
-    """One practice of Hint.  Errors: those of ``hintd.core.errors``; ``Refused`` where Hint will not take a record."""
-
-    async def get_patient(self, patient_id: str, call: Call) -> Patient | None:
-        """The patient, also a merged-away or archived one; None when Hint answers 404, which proves no deletion."""
-        ...
-
-    async def find_by_contact(self, contact_id: str, call: Call) -> Patient | None:
-        """The patient whose ``integration_record_id`` is this Contact id."""
-        ...
-
-    async def list_patients(
-        self,
-        call: Call,
-        *,
-        offset: int,
-        limit: int = 100,
-        updated_since: datetime | None = None,
-        everyone: bool = False,
-    ) -> PatientPage:
-        """A page, oldest change first; ``everyone`` includes archived patients (``filter=all``)."""
-        ...
-
-    async def update_patient(self, patient_id: str, attributes: Mapping[str, Any], call: Call) -> Patient | None:
-        """PATCH; the patient as Hint stored it; None when Hint answers 404."""
-        ...
-
-    async def create_patient(self, attributes: Mapping[str, Any], call: Call) -> Patient:
-        """POST; not idempotent: always carries ``integration_record_id``; after a 422 look it up by that."""
-        ...
-
-
-class WriteResult(StrEnum):
-    WRITTEN = "written"
-    STALE = "stale"  # changed since: nothing was written, ``after`` is what stands there now
-    GONE = "gone"  # deleted or merged away
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class ContactWrite:
-    """``before`` and ``after``: whole reads right before and right after the write, in the same request."""
-
-    result: WriteResult
-    contact_id: str | None
-    before: Contact | None = None
-    after: Contact | None = None
-    refusal: Refusal | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ContactPage:
-    """``next`` names the page that follows, None at the end."""
-
-    contacts: tuple[Contact, ...]
-    next: str | None
-
-
-class SalesforceOrg(Protocol):
-    """One Salesforce org.  Field values are the API's JSON values by API name."""
-
-    async def book(self, *, fresh: bool = False) -> Book:
-        """The field table bound to what describe says of Contact: read once, again when ``fresh``."""
-        ...
-
-    async def get_contacts(self, contact_ids: Sequence[str], call: Call) -> Mapping[str, Contact]:
-        """Whole reads by id, up to 2,000; ids that cannot be read (deleted, hidden) are missing from the answer."""
-        ...
-
-    async def find_fate(self, contact_id: str, call: Call) -> Contact | None:
-        """The Contact as queryAll shows it, deleted or merged away included; None when it was purged."""
-        ...
-
-    async def write_contact(
-        self, contact_id: str, fields: Mapping[str, Any], unmodified_since: datetime | None, call: Call
-    ) -> ContactWrite:
-        """One composite request, one call: GET, PATCH (conditional when ``unmodified_since`` is given), GET."""
-        ...
-
-    async def upsert_contact(self, patient_id: str, fields: Mapping[str, Any], call: Call) -> ContactWrite:
-        """Create, or update, the Contact whose external id is the patient id: safe to repeat.  One call, reads back."""
-        ...
-
-    async def changed_contacts(self, call: Call, *, since: datetime | None, next: str | None = None) -> ContactPage:
-        """Whole reads by SystemModstamp, deleted ones included, oldest first; ``since`` None: all."""
-        ...
-
-
-# --- bus -------------------------------------------------------------------------------------------------------------
-
-
-class Queue(StrEnum):
-    """The queues; real-time changes, batches and control never wait behind each other."""
-
-    CHANGES = "changes"
-    BATCHES = "batches"
-    CONTROL = "control"
-
-
-class BusDown(Exception):
-    """The bus did not confirm a message: it may or may not have it.  Publishing again is safe."""
-
-
-class Delivery(Protocol):
-    """One message in hand.  Exactly one of ``ack``, ``retry`` or ``release`` settles it; unsettled it comes back.
-    All may raise ``BusDown``: then the message comes back too."""
-
-    body: bytes
-    attempt: int  # 1 for the first delivery; counts killed consumers as well
-
-    async def ack(self) -> None: ...
-
-    async def retry(self, delay_s: float) -> None:
-        """Give it back, to come again after about ``delay_s`` seconds, its attempt counted up."""
-        ...
-
-    async def release(self) -> None:
-        """Give it back at once, not counted as an attempt where the bus can tell (a stop, not a failure)."""
-        ...
-
-
-class Bus(Protocol):
-    """Durable queues, at least once.  A message delivered more often than the limit goes to the dead letters."""
-
-    async def publish(self, queue: Queue, body: bytes, *, key: str) -> None:
-        """Returns when the message is durable.  ``key``: the record it is about.  Raises BusDown."""
-        ...
-
-    def consume(self, queue: Queue, *, prefetch: int) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
-        """Deliveries for ever; leaving the context stops taking, and gives back what was not handed out."""
-        ...
-
-    def consume_dead(self) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
-        """The dead letters of all queues."""
-        ...
-
-    async def waiting(self) -> Mapping[Queue, int]:
-        """How many messages wait or are in hand, delayed ones included."""
-        ...
-
-
-# --- stores ----------------------------------------------------------------------------------------------------------
+from hintd.core.match import Candidate, IndexRow
+from hintd.core.model import HistoryEntry, Link, LinkState, Notice, Outcome, OutcomeKind, Owner, Side, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,6 +228,16 @@ class Parking(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class EventEnd:
+    """The one end of an event that is about no record."""
+
+    id: str
+    source: Source
+    outcome: Outcome
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class LogFilter:
     level: Level | None = None
     record_id: str | None = None
@@ -437,8 +250,20 @@ class LogFilter:
 class Log(Protocol):
     async def write(self, connection_id: int | None, entries: Sequence[LogEntry]) -> None: ...
 
+    async def settle(self, connection_id: int | None, end: EventEnd, entries: Sequence[LogEntry]) -> None:
+        """Store the end and the entries in one transaction; of an event that was settled before, neither."""
+        ...
+
+    async def end_of(self, connection_id: int | None, event_id: str) -> OutcomeKind | None:
+        """How a settled event ended; None: it was not settled yet."""
+        ...
+
     async def read(self, connection_id: int | None, only: LogFilter) -> Sequence[tuple[int, LogEntry]]:
         """Oldest first, with their ids; ``connection_id`` None: of all connections."""
+        ...
+
+    async def newest(self, connection_id: int | None, only: LogFilter) -> Sequence[tuple[int, LogEntry]]:
+        """As ``read``, but of all that fit the last ``only.limit``."""
         ...
 
     async def forget(self, before: datetime) -> None:
@@ -502,4 +327,8 @@ class Connections(Protocol):
 
     async def event_counts(self, connection_id: int | None = None) -> Mapping[tuple[str, str], int]:
         """From the ledger: (source, outcome) to number of settled events."""
+        ...
+
+    async def last_event_at(self, connection_id: int, source: Source) -> datetime | None:
+        """When the ledger's newest event of this source was settled."""
         ...

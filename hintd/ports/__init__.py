@@ -1,0 +1,59 @@
+"""What the services need from the outside, in hintd's own words: two remotes, a bus and the stores.
+
+Adapters implement these; the tests' memory fakes do too, and one contract suite runs on both.
+"""
+
+from hintd.core.match import Candidate as Candidate
+from hintd.core.match import IndexRow as IndexRow
+from hintd.core.model import HistoryEntry as HistoryEntry
+from hintd.ports.batches import Advance as Advance
+from hintd.ports.batches import Batches as Batches
+from hintd.ports.batches import BatchRunning as BatchRunning
+from hintd.ports.batches import BatchWork as BatchWork
+from hintd.ports.batches import Claim as Claim
+from hintd.ports.batches import NewBatch as NewBatch
+from hintd.ports.batches import NoSuchBatch as NoSuchBatch
+from hintd.ports.batches import Page as Page
+from hintd.ports.batches import ToMatch as ToMatch
+from hintd.ports.batches import Upload as Upload
+from hintd.ports.batches import Uploads as Uploads
+from hintd.ports.bus import Bus as Bus
+from hintd.ports.bus import BusDown as BusDown
+from hintd.ports.bus import Delivery as Delivery
+from hintd.ports.bus import Queue as Queue
+from hintd.ports.remotes import Budget as Budget
+from hintd.ports.remotes import Call as Call
+from hintd.ports.remotes import CallClass as CallClass
+from hintd.ports.remotes import ContactChange as ContactChange
+from hintd.ports.remotes import ContactPage as ContactPage
+from hintd.ports.remotes import ContactWrite as ContactWrite
+from hintd.ports.remotes import CountCall as CountCall
+from hintd.ports.remotes import HintPractice as HintPractice
+from hintd.ports.remotes import PatientPage as PatientPage
+from hintd.ports.remotes import SalesforceOrg as SalesforceOrg
+from hintd.ports.remotes import Saved as Saved
+from hintd.ports.remotes import WriteResult as WriteResult
+from hintd.ports.stores import AlreadyLinked as AlreadyLinked
+from hintd.ports.stores import Busy as Busy
+from hintd.ports.stores import Connection as Connection
+from hintd.ports.stores import Connections as Connections
+from hintd.ports.stores import Cursors as Cursors
+from hintd.ports.stores import EventEnd as EventEnd
+from hintd.ports.stores import FenceLost as FenceLost
+from hintd.ports.stores import Index as Index
+from hintd.ports.stores import Leases as Leases
+from hintd.ports.stores import Level as Level
+from hintd.ports.stores import Links as Links
+from hintd.ports.stores import LinkUpdate as LinkUpdate
+from hintd.ports.stores import Log as Log
+from hintd.ports.stores import LogEntry as LogEntry
+from hintd.ports.stores import LogFilter as LogFilter
+from hintd.ports.stores import NameTaken as NameTaken
+from hintd.ports.stores import ParkedItem as ParkedItem
+from hintd.ports.stores import Parking as Parking
+from hintd.ports.stores import Settlement as Settlement
+from hintd.ports.stores import StoreDown as StoreDown
+from hintd.ports.stores import Taken as Taken
+from hintd.ports.stores import ToPark as ToPark
+from hintd.ports.tally import Reading as Reading
+from hintd.ports.tally import SharedTally as SharedTally
