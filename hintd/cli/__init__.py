@@ -4,27 +4,48 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import NoReturn
 
 import click
 
-from hintd.cli.batches import batch
-from hintd.cli.check import check
 from hintd.cli.common import encode
-from hintd.cli.connections import connection
-from hintd.cli.demo import demo
 from hintd.cli.failures import DONE, USAGE
-from hintd.cli.links import link
-from hintd.cli.logs import read_log
-from hintd.cli.operate import migrate, run, sweep, verify
-from hintd.cli.parked import parked
-from hintd.cli.sandbox import sandbox
 from hintd.telemetry import set_up_logs
 
 _INTERRUPTED = 130  # as shells have it for SIGINT
 
+_COMMANDS = {
+    "run": "operate:run",
+    "demo": "demo:demo",
+    "sandbox": "sandbox:sandbox",
+    "check": "check:check",
+    "migrate": "operate:migrate",
+    "verify": "operate:verify",
+    "sweep": "operate:sweep",
+    "connection": "connections:connection",
+    "link": "links:link",
+    "batch": "batches:batch",
+    "parked": "parked:parked",
+    "log": "logs:read_log",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """Imports a command's module when it is asked for: a command that is run often shall not wait for the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(f"hintd.cli.{module}"), name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hintd")
 def cli() -> None:
     """Two-way sync between Hint Health patients and Salesforce Contacts.
@@ -36,10 +57,6 @@ def cli() -> None:
 
     Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 refused by a rule, 4 a remote or server is not there.
     """
-
-
-for _command in (run, demo, sandbox, check, migrate, verify, sweep, connection, link, batch, parked, read_log):
-    cli.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -203,25 +203,27 @@ def written(
     """
     side = side_of(after)
     news_before = set(link.half(side).seen)
-    history: list[HistoryEntry] = []
+    stored = {d.field.name: after.values.get(d.field.name, d.value) for d in decisions}
+    history = [entry for d in decisions for entry in _told(d, side, stored[d.field.name], at)]
     if side is Side.HINT:
-        link = answered(link, {*also, *(d.field.name for d in decisions)}, after)
+        link = answered(link, {*also, *stored}, after)
+    link = rest(with_half(link, side, _rested(link.half(side), stored)), stored)
     for decision in decisions:
-        name = decision.field.name
-        stored = after.values.get(name, decision.value)
-        if decision.was_conflict:
-            history.append(HistoryEntry(at, name, side, decision.replaced, decision.value, "conflict_lost"))
-        history.append(HistoryEntry(at, name, side, decision.replaced, stored, decision.cause))
-        link = with_half(link, side, _rested(link.half(side), {name: stored}))
-        link = _paid(rest(link, (name,)), name, side)
+        link = _paid(link, decision.field.name, side)
         if decision.cause not in ("linked", "filled"):
-            link = _count_turn(link, name, Turn(at, side), book.rules)
+            link = _count_turn(link, decision.field.name, Turn(at, side), book.rules)
     before, link = link.half(side), take_in(link, after, book)
     for name in sorted(set(also) - news_before):
         stood, stands = current(before, name), current(link.half(side), name)
         if not isinstance(stood, Unknown) and not isinstance(stands, Unknown) and stands != stood:
             history.append(HistoryEntry(at, name, side, stood, stands, "demanded"))
     return rest(link, set(also) - news_before), tuple(history)
+
+
+def _told(decision: Decision, side: Side, stored: Value, at: datetime) -> list[HistoryEntry]:
+    name, replaced = decision.field.name, decision.replaced
+    lost = [HistoryEntry(at, name, side, replaced, decision.value, "conflict_lost")] if decision.was_conflict else []
+    return [*lost, HistoryEntry(at, name, side, replaced, stored, decision.cause)]
 
 
 def _paid(link: Link, name: str, side: Side) -> Link:

@@ -5,7 +5,7 @@ Every remote call takes a ``Call``: the class it is budgeted under and the purpo
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -120,9 +120,6 @@ class ContactWrite:
 
 
 ContactChange = tuple[str, Mapping[str, Any]]
-"""A record id and its new values by API name."""
-
-ContactChange = tuple[str, Mapping[str, Any]]
 """The id of a Contact, or of the patient of a Contact that is to be made, and the new values by API name."""
 
 Saved = ContactWrite | RemoteError
@@ -131,11 +128,10 @@ Saved = ContactWrite | RemoteError
 
 @dataclass(frozen=True, slots=True)
 class ContactPage:
-    """``next`` names the page that follows, None at the end; ``total`` is what there is in all, where it is told."""
+    """``next`` names the page that follows, None at the end."""
 
     contacts: tuple[Contact, ...]
     next: str | None
-    total: int = 0
 
 
 class SalesforceOrg(Protocol):
@@ -171,12 +167,8 @@ class SalesforceOrg(Protocol):
         no id may come twice among those of its kind."""
         ...
 
-    async def changed_contacts(self, call: Call, *, since: datetime, next: str | None = None) -> ContactPage:
-        """Whole reads by SystemModstamp, deleted ones included, oldest first."""
-        ...
-
-    def all_contacts(self, call: Call) -> AsyncIterator[Sequence[Contact]]:
-        """Whole reads of every Contact, each once, deleted ones included, some at a time and in no order."""
+    async def changed_contacts(self, call: Call, *, since: datetime | None, next: str | None = None) -> ContactPage:
+        """Whole reads by SystemModstamp, deleted ones included, oldest first; ``since`` None: all, in no order."""
         ...
 
     async def calls_left(self, call: Call) -> int | None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 from hintd.core.fields import ContactShape
@@ -13,12 +11,11 @@ from hintd.core.fields import ContactShape
 _FLAGS = {"true": True, "false": False}
 
 
-def read_records(text: str, shape: ContactShape, most: int) -> Iterator[list[dict[str, Any]]]:
-    """The records of a page of results as REST would give them, ``most`` at a time."""
+def read_records(text: str, shape: ContactShape) -> list[dict[str, Any]]:
+    """The records of a page of results as REST would give them."""
     rows = csv.DictReader(io.StringIO(text, newline=""))
     flags = {name for name, field in shape.items() if field.type == "boolean"} | {"IsDeleted"}
-    while some := list(islice(rows, most)):
-        yield [{name: _value(name in flags, cell) for name, cell in row.items()} for row in some]
+    return [{name: _value(name in flags, cell) for name, cell in row.items()} for row in rows]
 
 
 def _value(is_flag: bool, cell: str) -> Any:

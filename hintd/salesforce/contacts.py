@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import chain
@@ -20,15 +20,9 @@ from hintd.core.rules import Rules
 from hintd.ports import Call, CallClass, ContactChange, ContactPage, ContactWrite, CountCall, Saved
 from hintd.salesforce import accounts, writes
 from hintd.salesforce.auth import TokenSource
-from hintd.salesforce.bulk import Bulk, Sleep
+from hintd.salesforce.bulk import Bulk, Sleep, is_of_job
 from hintd.salesforce.classify import UnknownField
-from hintd.salesforce.collections import (
-    Collection,
-    collections_of,
-    composite_request,
-    read_together,
-    together,
-)
+from hintd.salesforce.collections import Collection, collections_of, composite_request, read_together, together
 from hintd.salesforce.describe import Describer
 from hintd.salesforce.singleflight import SingleFlight
 from hintd.salesforce.transport import Request, Transport
@@ -40,7 +34,6 @@ log = structlog.get_logger(__name__)
 
 MOST_IDS = 2000  # ids that one collections read takes
 _FATE = ("IsDeleted", "MasterRecordId")  # known to rows and queries of all kinds, of use to queryAll only
-_OLDEST_FIRST = "ORDER BY SystemModstamp, Id"
 _PAGE_SIZE = {"Sforce-Query-Options": "batchSize=2000"}
 _DESCRIBE = Call(CallClass.MANUAL, "describe")
 _CONNECT = Call(CallClass.MANUAL, "connect")
@@ -49,9 +42,8 @@ _CONNECT = Call(CallClass.MANUAL, "connect")
 class SalesforceClient:
     """Owns the org's field table and the threads that describe it; the HTTP session and the tokens are the caller's.
 
-    Errors: those of ``hintd.core.errors``.  ``bulk_from``: Contacts from which all are read by a bulk job, 0 for never.
-    When a field that was asked for turns out to be gone, the org is described
-    again and the request repeated once.
+    Errors: those of ``hintd.core.errors``.  When a field that was asked for turns out to be gone, the org is described
+    again and the request repeated once.  ``bulk_from``: Contacts from which all are read by a bulk job, 0 for never.
     """
 
     def __init__(
@@ -118,47 +110,45 @@ class SalesforceClient:
         return [_contact(dict.fromkeys(asked) | row, book) for row in rows if row is not None]
 
     async def find_fate(self, contact_id: str, call: Call) -> Contact | None:
-        page = await self._with_book(lambda book: self._select(book, f"WHERE Id = {soql_text(contact_id)}", call))
+        page, _ = await self._with_book(lambda book: self._select(book, f"WHERE Id = {soql_text(contact_id)}", call))
         return page.contacts[0] if page.contacts else None
 
-    async def changed_contacts(self, call: Call, *, since: datetime, next: str | None = None) -> ContactPage:
+    async def changed_contacts(self, call: Call, *, since: datetime | None, next: str | None = None) -> ContactPage:
+        """All of them by a bulk job where the first page tells of ``bulk_from`` or more."""
         if next is not None:
             return await self._next_page(next, call)
-        clauses = f"WHERE SystemModstamp > {soql_instant(since)} {_OLDEST_FIRST}"
-        return await self._with_book(lambda book: self._select(book, clauses, call))
+        condition = f"WHERE SystemModstamp > {soql_instant(since)} " if since else ""
+        page, total = await self._with_book(
+            lambda book: self._select(book, f"{condition}ORDER BY SystemModstamp, Id", call)
+        )
+        place = await self._find_all(call) if since is None and 0 < self._bulk_from <= total else None
+        return page if place is None else await self._next_page(place, call)
 
-    async def all_contacts(self, call: Call) -> AsyncIterator[Sequence[Contact]]:
-        """By pages; by one bulk job where the first page tells of ``bulk_from`` or more."""
-        page = await self._with_book(lambda book: self._select(book, _OLDEST_FIRST, call))
-        book = await self.book()
-        job_id = await self._find_all(book, call) if 0 < self._bulk_from <= page.total else None
-        if job_id is not None:
-            async for contacts in self._bulk.read_contacts(job_id, book.shape, lambda raw: _contact(raw, book), call):
-                yield contacts
-            return
-        yield page.contacts
-        while page.next is not None:
-            page = await self._next_page(page.next, call)
-            yield page.contacts
-
-    async def _find_all(self, book: Book, call: Call) -> str | None:
-        """The bulk job that has found all Contacts; None where it failed, and the pages go on."""
+    async def _find_all(self, call: Call) -> str | None:
+        """The first page of the bulk job that has found all Contacts; None where it failed, and the pages go on."""
+        soql = soql_select((*query_fields(await self.book()), *_FATE), "Contact")
         try:
-            return await self._bulk.find(soql_select((*query_fields(book), *_FATE), "Contact"), call)
+            return await self._bulk.find(soql, call)
         except RemoteError as error:
             log.warning("bulk_read_failed", error=str(error))
             return None
 
-    async def _select(self, book: Book, clauses: str, call: Call) -> ContactPage:
+    async def _next_page(self, place: str, call: Call) -> ContactPage:
+        book = await self.book()
+        if is_of_job(place):
+            rows, following = await self._bulk.read_page(place, book.shape, call)
+            return ContactPage(tuple(_contact(row, book) for row in rows), following)
+        page, _ = await self._page(Request("GET", _same_org(place), headers=_PAGE_SIZE), book, call)
+        return page
+
+    async def _select(self, book: Book, clauses: str, call: Call) -> tuple[ContactPage, int]:
         soql = soql_select((*query_fields(book), *_FATE), "Contact", clauses)
         return await self._page(Request("GET", f"{self._root}/queryAll", {"q": soql}, headers=_PAGE_SIZE), book, call)
 
-    async def _next_page(self, path: str, call: Call) -> ContactPage:
-        return await self._page(Request("GET", _same_org(path), headers=_PAGE_SIZE), await self.book(), call)
-
-    async def _page(self, request: Request, book: Book, call: Call) -> ContactPage:
+    async def _page(self, request: Request, book: Book, call: Call) -> tuple[ContactPage, int]:
+        """A page, and how many the query found in all."""
         page = convert((await self._transport.send(request, call)).expect(), QueryPage)
-        return ContactPage(tuple(_contact(row, book) for row in page.records), page.next, page.total)
+        return ContactPage(tuple(_contact(row, book) for row in page.records), page.next), page.total
 
     async def write_contact(
         self, contact_id: str, fields: Mapping[str, Any], unmodified_since: datetime | None, call: Call

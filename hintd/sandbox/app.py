@@ -20,7 +20,7 @@ from hintd.sandbox.options import Options, Settings
 from hintd.sandbox.people import make_people
 from hintd.sandbox.salesforce.side import SalesforceSide
 
-_MAX_BODY = 150 * 2**20  # bytes; what one upload of the Bulk API may have
+_MAX_BODY = 50 * 2**20  # bytes; what one request to Salesforce may have
 _MAX_LINE = 64 * 2**10  # bytes; above where Salesforce refuses, so that its own refusal is what a client sees
 
 

@@ -19,12 +19,13 @@ from hintd.core.batch import Batch, BatchItem, BatchKind, BatchState, Command, D
 from hintd.core.errors import RemoteError
 from hintd.core.match import Match
 from hintd.core.model import Side
-from hintd.ports import Advance, Batches, BatchWork, CallClass, Claim, FenceLost, Page
+from hintd.ports import Advance, Batches, BatchWork, CallClass, Claim, ContactChange, FenceLost, Page
 from hintd.service.batch_matching import match_all
 from hintd.service.batch_page import LONGEST_WAIT_S, Hands, MustWait
-from hintd.service.batch_pages import Ahead, PageWork, begin_page, rows_of, rows_of_stopped, stamp_of
+from hintd.service.batch_pages import Ahead, PageWork, begin_page
 from hintd.service.batch_reading import Reading, listing_is_cheaper, read_for, read_patients
-from hintd.service.batch_writes import MOST, Change
+from hintd.service.batch_results import rows_of, rows_of_stopped, stamp_of
+from hintd.service.batch_writes import MOST
 from hintd.service.work import Work
 
 RENEW_EVERY_S = 1.0
@@ -242,12 +243,12 @@ class BatchRun:
         if not page.working.done():
             await page.cut_off(ABORT_GRACE_S)
         self._under_way.remove(page)
-        rows = await rows_of(self._hands, page)
-        if len(rows) == len(page.turns) and not self._is_broken:
-            self._checkpoint = page.checkpoint
-        else:
-            self._is_broken = True
-        await self._store.store_page(self._claim, Page(tuple(rows), self._checkpoint, page.calls(rows)))
+        was_broken, self._is_broken = self._is_broken, True  # until it is stored: the next page is stored in any case
+        rows = await rows_of(self._hands, page.turns)
+        is_whole = len(rows) == len(page.turns) and not was_broken
+        checkpoint = page.checkpoint if is_whole else self._checkpoint
+        await self._store.store_page(self._claim, Page(tuple(rows), checkpoint, page.calls(rows)))
+        self._checkpoint, self._is_broken = checkpoint, not is_whole
         if not page.working.cancelled():
             page.working.result()
 
@@ -272,7 +273,7 @@ class BatchRun:
 
     # --- stamps ---
 
-    async def _stamps_left(self) -> Mapping[int, Change]:
+    async def _stamps_left(self) -> Mapping[int, ContactChange]:
         """By the position of their row."""
         if self._hands.batch.kind is BatchKind.PREVIEW:
             return {}
@@ -282,7 +283,7 @@ class BatchRun:
         first_of = {contact_id: position for position, (contact_id, _) in reversed(stamps.items())}
         return {at: stamp for at, stamp in stamps.items() if first_of[stamp[0]] == at}  # no id twice in one call
 
-    async def _mark_stamped(self, stamps: Mapping[int, Change], written: Collection[str]) -> None:
+    async def _mark_stamped(self, stamps: Mapping[int, ContactChange], written: Collection[str]) -> None:
         done = [position for position, (contact_id, _) in stamps.items() if contact_id in written]
         if done:
             await self._store.mark_stamped(self._claim, done)

@@ -8,7 +8,7 @@ that earlier pages left over.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,15 +17,22 @@ from hintd.core.contact import PATIENT_ID, contact_after
 from hintd.core.errors import RemoteDown, RemoteError, Retryable
 from hintd.core.fields import Book
 from hintd.core.model import Contact, Patient
-from hintd.ports import Call, ContactPage, ContactWrite, HintPractice, PatientPage, SalesforceOrg, Saved, WriteResult
+from hintd.ports import (
+    Call,
+    ContactChange,
+    ContactPage,
+    ContactWrite,
+    HintPractice,
+    PatientPage,
+    SalesforceOrg,
+    Saved,
+    WriteResult,
+)
 from hintd.service.rehearsal import blank_contact
 
 MOST = 200  # records of each kind that one call of a page writes
 _SMALLER = (MOST, 20, 1)
 """A locked row fails the whole chunk of its parent account, so what was locked is sent again in smaller ones."""
-
-Change = tuple[str, Mapping[str, Any]]
-"""A record id and its new values by API name."""
 
 
 class Stopped(Retryable):
@@ -69,7 +76,7 @@ class Gathering:
     org: SalesforceOrg
     call: Call
     expected: int
-    stamps: Sequence[Change] = ()
+    stamps: Sequence[ContactChange] = ()
     stamped: list[str] = field(default_factory=list)
     calls: int = 0
     flushed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -128,14 +135,14 @@ class Gathering:
                 locked += await self._save(some, self._stamps_beside(some) if size == MOST else ())
             waiting = locked
 
-    def _stamps_beside(self, wishes: Sequence[_Wish]) -> Sequence[Change]:
+    def _stamps_beside(self, wishes: Sequence[_Wish]) -> Sequence[ContactChange]:
         updated = {wish.key for wish in wishes if not wish.creates}
         return [stamp for stamp in self._stamps_left() if stamp[0] not in updated][: MOST - len(updated)]
 
-    def _stamps_left(self) -> list[Change]:
+    def _stamps_left(self) -> list[ContactChange]:
         return [stamp for stamp in self.stamps if stamp[0] not in self.stamped]
 
-    async def _save(self, wishes: Sequence[_Wish], stamps: Sequence[Change]) -> list[_Wish]:
+    async def _save(self, wishes: Sequence[_Wish], stamps: Sequence[ContactChange]) -> list[_Wish]:
         """In one call; the wishes that may be tried again."""
         updates, creations = [w for w in wishes if not w.creates], [w for w in wishes if w.creates]
         try:
@@ -232,18 +239,15 @@ class PageOrg:
         return ContactWrite(WriteResult.WRITTEN, answer.contact_id, after=after)
 
     async def save_contacts(
-        self, updates: Sequence[Change], creations: Sequence[Change], call: Call
+        self, updates: Sequence[ContactChange], creations: Sequence[ContactChange], call: Call
     ) -> tuple[Sequence[Saved], Sequence[Saved]]:
         return await self.org.save_contacts(updates, creations, call)
 
     async def calls_left(self, call: Call) -> int | None:
         return await self.org.calls_left(call)
 
-    async def changed_contacts(self, call: Call, *, since: datetime, next: str | None = None) -> ContactPage:
+    async def changed_contacts(self, call: Call, *, since: datetime | None, next: str | None = None) -> ContactPage:
         return await self.org.changed_contacts(call, since=since, next=next)
-
-    def all_contacts(self, call: Call) -> AsyncIterator[Sequence[Contact]]:
-        return self.org.all_contacts(call)
 
 
 @dataclass(frozen=True, slots=True)

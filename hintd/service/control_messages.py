@@ -14,11 +14,13 @@ The body is one JSON object in UTF-8.  Every message has:
 Types, with the fields that they have besides:
 
 - ``batch.start``: ``kind`` (``run``, ``preview``), ``direction`` (``patients-to-contacts``, ``contacts-to-patients``),
-  and optionally ``create_unmatched`` (else as the connection is set), ``include_archived``, ``from_preview`` (a
-  preview's batch id), and for Contacts either ``upload_id`` or ``contact_ids``, up to 10,000 of them.
+  and optionally ``create_unmatched`` (else as the connection is set), ``from_preview`` (the batch id of a preview that
+  is done), for patients ``include_archived``, and for Contacts, unless they are a preview's, either ``upload_id`` or
+  ``contact_ids``, up to 10,000 of them.
 - ``batch.pause``, ``batch.resume``, ``batch.abort``: ``batch_id``.
 - ``sync.pause``, ``sync.resume``: changes wait, and are lost by no pause.  A batch that is running goes on.
-- ``sweep.start``: compare with both remotes soon instead of at the next interval.
+- ``sweep.start``: look for changes that no event told within seconds, not at the next interval; of a paused
+  connection once it goes on.
 
 Texts have 1 to 200 printable characters; null is as good as leaving an optional field out.  Unknown fields are ignored,
 so that later versions may add some.  A message of an unknown type or version, or one that cannot be read, is parked.

@@ -274,7 +274,7 @@ class Exchange:
         try:
             patient = await self._send_patient(attributes)
         except Refused as refused:
-            return await self._refused(Side.HINT, refused.refusal, todo)
+            return await self._find_made_before() or await self._refused(Side.HINT, refused.refusal, todo)
         self.wrote.add(Side.HINT)
         self.link = replace(self.link, patient_id=patient.id)
         self._rest_on(patient, todo, beside)
@@ -294,13 +294,22 @@ class Exchange:
             if patient is None:
                 raise RecordGone(Side.HINT)
             return patient
-        try:
-            return await hint.create_patient(attributes, self.work.call("create_patient"))
-        except Refused:
-            made_before = await hint.find_by_contact(link.contact_id, self.work.call("find_created_patient"))
-            if made_before is None:
-                raise
-            return made_before
+        return await hint.create_patient(attributes, self.work.call("create_patient"))
+
+    async def _find_made_before(self) -> bool:
+        """Was the patient made already, by an attempt whose answer was lost?  It may have been edited since, so it is
+        a read and no answer to what was sent now."""
+        link, begun = self.link, self.work.now()
+        if not link.patient_id.startswith(NEW):
+            return False
+        hint, call = self.work.remotes.hint, self.work.call("find_created_patient")
+        made_before = await hint.find_by_contact(link.contact_id, call)
+        if made_before is None:
+            return False
+        self.link = replace(link, patient_id=made_before.id)
+        self.take(made_before, read_at=begun)
+        self.read.add(Side.HINT)
+        return True
 
     def _own_attributes(self) -> dict[str, Any]:
         """The attributes by which a patient says that it is linked, written at linking (README rule 14)."""

@@ -6,7 +6,7 @@ what a trigger or a flow of the org would add.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -93,11 +93,8 @@ class RehearsedOrg:
     async def calls_left(self, call: Call) -> int | None:
         return await self.org.calls_left(call)
 
-    async def changed_contacts(self, call: Call, *, since: datetime, next: str | None = None) -> ContactPage:
+    async def changed_contacts(self, call: Call, *, since: datetime | None, next: str | None = None) -> ContactPage:
         return await self.org.changed_contacts(call, since=since, next=next)
-
-    def all_contacts(self, call: Call) -> AsyncIterator[Sequence[Contact]]:
-        return self.org.all_contacts(call)
 
 
 @dataclass(slots=True)
@@ -256,9 +253,7 @@ def rehearse(work: Work) -> Stage:
     org, hint = RehearsedOrg(work.remotes.salesforce), RehearsedHint(work.remotes.hint, work.book)
     links = RehearsedLinks(work.stores.links)
     remotes = Remotes(work.connection, hint, org)
-    stores = replace(
-        work.stores, links=links, cursors=RehearsedCursors(work.stores.cursors), leases=RehearsedLeases()
-    )
+    stores = replace(work.stores, links=links, cursors=RehearsedCursors(work.stores.cursors), leases=RehearsedLeases())
     return Stage(replace(work, remotes=remotes, stores=stores), org, hint, links)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from hintd.core.model import Change, Contact, LinkState, Notice, Patient, Record, Side, Source
+from hintd.core.model import Change, LinkState, Notice, Patient, Record, Side, Source
 from hintd.core.observe import Newness, judge, latest, own_fields_differ
 from hintd.core.plan import has_unfinished
 from hintd.ports import CallClass
@@ -98,17 +98,14 @@ async def patient_pages(
         start, offset = (end, at_end) if end != start else (start, offset + len(page.patients))
 
 
-async def _contact_pages(work: Work, since: datetime | None) -> AsyncIterator[Sequence[Contact]]:
-    salesforce, call = work.remotes.salesforce, work.call("list")
-    if since is None:
-        async for contacts in salesforce.all_contacts(call):
-            yield contacts
-        return
-    page = await salesforce.changed_contacts(call, since=since)
-    yield page.contacts
-    while page.next is not None:
-        page = await salesforce.changed_contacts(call, since=since, next=page.next)
+async def _contact_pages(work: Work, since: datetime | None) -> AsyncIterator[Sequence[Record]]:
+    following: str | None = None
+    while True:
+        page = await work.remotes.salesforce.changed_contacts(work.call("list"), since=since, next=following)
         yield page.contacts
+        following = page.next
+        if following is None:
+            return
 
 
 async def _is_news(work: Work, side: Side, record: Record) -> bool:

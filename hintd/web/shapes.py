@@ -203,7 +203,7 @@ class ParkedItemsJson(TypedDict):
 
 
 class ParkedEndJson(TypedDict):
-    """How an item stands after what was done about it.  ``link``: what came of linking; null where that was not asked."""
+    """How an item stands after what was done about it.  ``link``: what came of linking, where that was asked."""
 
     id: int
     state: str

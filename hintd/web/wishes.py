@@ -99,8 +99,8 @@ class Restore(Wish, frozen=True):
 
 class BatchWish(Wish, frozen=True):
     """``create_unmatched`` null: the connection's check box for patients to Contacts, off for Contacts to patients.
-    ``upload_id``: the file of a batch of Contacts.  The same ``request_id`` again finds the batch that the first
-    request made."""
+    ``from_preview``: one that is done; its Contacts are taken.  ``upload_id``: else, the file of a batch of Contacts.
+    The same ``request_id`` again finds the batch that the first request made."""
 
     direction: Direction
     create_unmatched: bool | None = None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hintd.core.batch import ENDED, Batch, BatchRow, BatchState, Direction
+from hintd.core.batch import ENDED, Batch, BatchRow, BatchState, Direction, RowOutcome
 from hintd.service.verify import verify_connection
 from tests.chaos.processes import Hintd, Process, ending
 from tests.chaos.waiting import wait_until
@@ -40,8 +40,8 @@ async def ask(world: World, directory: Path, direction: Direction, contacts: Ite
 
 
 async def kill_all_the_while(world: World, batch_id: str, workers: Sequence[Hintd], chance: random.Random) -> None:
-    """A worker is killed and started again a moment after the batch's start, and after each share of its records; mostly
-    both at once, so that none is left who could go on."""
+    """Workers are killed and started again a moment after the batch's start and after each share of its records: one of
+    them, or more often both, so that none is left who could go on."""
     for number in range(KILLS):
         await reaches(world, batch_id, number / KILLS)
         await asyncio.sleep(chance.random() * PAUSE_S)
@@ -92,9 +92,9 @@ async def judge_records(
     """What the rows say stands in both remotes, and nothing else."""
     patients, contacts = await world.clinic.records()
     made = Counter(row.outcome for row in rows)
-    assert len(patients) == len(before[0]) + made["created_patient"]
-    assert len(contacts) == len(before[1]) + made["created_contact"]
-    told = {(row.patient_id, row.contact_id): row.counted_as for row in rows if row.outcome != "skipped"}
+    assert len(patients) == len(before[0]) + made[RowOutcome.CREATED_PATIENT]
+    assert len(contacts) == len(before[1]) + made[RowOutcome.CREATED_CONTACT]
+    told = {(row.patient_id, row.contact_id): row.counted_as for row in rows if row.outcome is not RowOutcome.SKIPPED}
     in_salesforce = {
         (contact["Hint_Patient_Id__c"], each): contact["Last_Batch_Sync_Result__c"]
         for each, contact in contacts.items()
@@ -126,6 +126,6 @@ async def test_a_batch_whose_workers_are_killed_comes_to_its_end_with_every_reco
             await kill_all_the_while(world, batch_id, workers, random.Random(seed))
             batch, rows = await ended(world, batch_id)
             await judge(world, batch, rows, (set(patients), set(contacts)))
-            await all_is_at_rest(world, workers, len([row for row in rows if row.outcome != "skipped"]))
+            await all_is_at_rest(world, workers, len([row for row in rows if row.outcome is not RowOutcome.SKIPPED]))
             nothing_unforeseen([front, *workers])
             await world.end([front, *workers])

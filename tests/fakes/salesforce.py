@@ -8,7 +8,7 @@ A composite request is taken as one moment here; everything around it is interle
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -163,13 +163,10 @@ class MemoryOrg:
     async def calls_left(self, call: Call) -> int | None:
         return None
 
-    async def changed_contacts(self, call: Call, *, since: datetime, next: str | None = None) -> ContactPage:
+    async def changed_contacts(self, call: Call, *, since: datetime | None, next: str | None = None) -> ContactPage:
         rows = sorted(self.contacts.values(), key=lambda row: (row["saved_at"], row["Id"]))
-        found = [row for row in rows if row["saved_at"].replace(microsecond=0) > since]
+        found = [row for row in rows if since is None or row["saved_at"].replace(microsecond=0) > since]
         return ContactPage(tuple(self._read(row) for row in found), None)
-
-    async def all_contacts(self, call: Call) -> AsyncIterator[Sequence[Contact]]:
-        yield [self._read(row) for row in self.contacts.values()]
 
     # --- people ---
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from inspect import isasyncgenfunction
 from typing import Any
 
 from hintd.core.batch import Batch, BatchKind, BatchRow, Command, Direction
@@ -30,7 +32,7 @@ SMALL = BatchSettings(page_size=4, lanes=2, lease_s=10.0)
 FULL = BatchSettings(page_size=200, lanes=4, lease_s=10.0)
 ARCHIVED = {"membership_status": "archived"}
 
-Around = Callable[[Any], Any]
+Wrapping = Callable[[Any], Any]
 
 
 def same_remote(remote: Any) -> Any:
@@ -42,8 +44,8 @@ class Clinic:
 
     def __init__(self, world: World, settings: BatchSettings = SMALL) -> None:
         self.world, self.settings, self.requests = world, settings, 0
-        self.around_hint: Around = same_remote
-        self.around_org: Around = same_remote
+        self.around_hint: Wrapping = same_remote
+        self.around_org: Wrapping = same_remote
 
     @property
     def stores(self) -> Stores:
@@ -157,21 +159,43 @@ class Clinic:
         return None if row is None else row.link
 
 
-class Ailing:
-    """A remote whose calls of one name fail while there are ``errors`` left."""
+class Around:
+    """A remote with something done around each of its calls; what comes some at a time comes as it is."""
 
-    def __init__(self, remote: Any, name: str, errors: list[Exception]) -> None:
-        self._remote, self._name, self.errors = remote, name, errors
+    def __init__(self, remote: Any, around: Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]) -> None:
+        self._remote, self._around = remote, around
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._remote, name)
+        if isasyncgenfunction(method):
+            return method
 
         async def call(*args: Any, **named: Any) -> Any:
-            if name == self._name and self.errors:
-                raise self.errors.pop()
-            return await method(*args, **named)
+            return await self._around(name, partial(method, *args, **named))
 
         return call
+
+
+def ailing(remote: Any, wanted: str, errors: list[Exception]) -> Around:
+    """A remote whose calls of one name fail while there are errors left."""
+
+    async def around(name: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        if name == wanted and errors:
+            raise errors.pop()
+        return await call()
+
+    return Around(remote, around)
+
+
+def hanging(remote: Any, wanted: str) -> Around:
+    """A remote that does not answer one kind of call for a very long time."""
+
+    async def around(name: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        if name == wanted:
+            await asyncio.sleep(3600.0)
+        return await call()
+
+    return Around(remote, around)
 
 
 async def _plenty() -> int:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from hintd.core.batch import ENDED, Batch, BatchKind, BatchOptions, BatchState, Command, CommandRefused, Direction
 from hintd.core.contact_list import Line, LineKind
+from hintd.core.model import Side
 from hintd.ports import BatchRunning, CallClass, FenceLost, NewBatch, StoreDown
 from hintd.service.batch_run import BatchRun, BatchSettings
 from tests.fakes.batches import MemoryBatches, MemoryUploads
+from tests.service.people import new_person, same_person_in_salesforce
 from tests.service.weather import Killed, Life
 
 if TYPE_CHECKING:
@@ -25,6 +27,17 @@ class Batching:
     def __init__(self, world: World) -> None:
         self._world = world
         self._batches, self._uploads = MemoryBatches(world.memory), MemoryUploads(world.memory)
+
+    def settle_in(self) -> None:
+        """People who are on both sides, or on one, and not linked."""
+        world = self._world
+        for number in range(world.random.randint(2, 8) if world.climate.batches else 0):
+            person = new_person(world.random) | {"last_name": f"Unlinked {number}"}
+            sides = world.random.choice((Side, Side, Side, (Side.HINT,), (Side.SALESFORCE,)))
+            if Side.HINT in sides:
+                world.practice.create(person | {"middle_name": "Lu"})
+            if Side.SALESFORCE in sides:
+                world.org.create(same_person_in_salesforce(person) | {"MailingPostalCode": "94107"})
 
     # --- people ---
 

@@ -173,8 +173,10 @@ class World:
             contact = same_person_in_salesforce(person) | {"Synced_to_Hint__c": True, "Hint_Patient_Id__c": patient_id}
             contact_id = self.org.create(contact)
             self.practice.edit(patient_id, {"integration_record_id": contact_id, "integration_web_link": "x"})
+        linked = list(self.org.contacts.items())
+        self.batching.settle_in()
         await fill_index(self.work())
-        for contact_id, row in list(self.org.contacts.items()):
+        for contact_id, row in linked:
             patient = await self.practice.get_patient(row["Hint_Patient_Id__c"], self.work().call("test"))
             contact = self.org.look(contact_id)
             assert patient is not None and contact is not None

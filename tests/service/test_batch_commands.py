@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from hintd.core.batch import Batch, BatchKind, BatchState, Command, Direction
 from hintd.core.errors import RemoteDown
 from hintd.core.model import Side
-from tests.service.batch_clinic import FROM_CONTACTS, FROM_PATIENTS, Ailing, Clinic, ends, in_clinic
+from hintd.service.sweep import fill_index
+from tests.service.batch_clinic import FROM_CONTACTS, FROM_PATIENTS, Clinic, ailing, ends, hanging, in_clinic
 from tests.service.test_batch_stops import (
     BOTH,
     begin,
@@ -120,32 +120,16 @@ def test_of_two_workers_the_one_that_lost_the_batch_leaves_it_quietly(direction:
     in_clinic(story)
 
 
-class Hanging:
-    """A remote that does not answer one kind of call for a very long time."""
-
-    def __init__(self, remote: Any, name: str) -> None:
-        self._remote, self._name = remote, name
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._remote, name)
-
-        async def call(*args: Any, **named: Any) -> Any:
-            if name == self._name:
-                await asyncio.sleep(3600.0)
-            return await method(*args, **named)
-
-        return call
-
-
 @pytest.mark.parametrize(
-    "name", ["list_patients", "changed_contacts", "get_contacts", "get_patient", "update_contacts", "update_patient"]
+    "name", ["list_patients", "changed_contacts", "get_contacts", "get_patient", "save_contacts", "update_patient"]
 )
 def test_an_abort_waits_for_no_remote(name: str) -> None:
     async def story(clinic: Clinic) -> None:
         ids = [clinic.pair(number)[1] for number in range(9)]
+        await fill_index(clinic.world.work())
         batch = await clinic.start(FROM_CONTACTS, ids=ids[:1])
-        clinic.around_hint = lambda hint: Hanging(hint, name)
-        clinic.around_org = lambda org: Hanging(org, name)
+        clinic.around_hint = lambda hint: hanging(hint, name)
+        clinic.around_org = lambda org: hanging(org, name)
         working = await run_until(clinic, 20.0)
         await clinic.command(batch, Command.ABORT)
         await asyncio.sleep(5.0)
@@ -161,7 +145,7 @@ def test_what_was_written_before_a_crash_is_in_the_results_of_an_abort() -> None
         for number in range(4):
             clinic.pair(number)
         batch = await clinic.start(FROM_PATIENTS)
-        clinic.around_hint = lambda hint: Hanging(hint, "update_patient")
+        clinic.around_hint = lambda hint: hanging(hint, "update_patient")
         working = await run_until(clinic, 20.0)
         clinic.world.memory.batches[batch.id].fence += 1  # its worker is as good as dead
         await working
@@ -186,7 +170,7 @@ def test_a_batch_that_waits_can_be_aborted_and_tells_what_it_wrote() -> None:
     async def story(clinic: Clinic) -> None:
         for number in range(4):
             clinic.pair(number)
-        clinic.around_hint = lambda hint: Ailing(hint, "update_patient", [RemoteDown("Hint is down")])
+        clinic.around_hint = lambda hint: ailing(hint, "update_patient", [RemoteDown("Hint is down")])
         batch, rows = await clinic.run(FROM_PATIENTS)
         assert (batch.state, rows) == ("waiting", [])
         await clinic.command(batch, Command.ABORT)

@@ -12,7 +12,7 @@ from hintd.service.batches import BatchRefused
 from tests.service.batch_clinic import ARCHIVED, FROM_CONTACTS, FROM_PATIENTS, Clinic, ends, in_clinic
 from tests.service.test_batch_stops import BOTH
 
-WRITES = ("update_contacts", "upsert_contacts", "write_contact", "upsert_contact", "update_patient", "create_patient")
+WRITES = ("save_contacts", "write_contact", "upsert_contact", "update_patient", "create_patient")
 
 
 async def fill(clinic: Clinic) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from hintd.core.batch import BatchKind
 from hintd.core.errors import RemoteDown, Retryable
-from tests.service.batch_clinic import FROM_CONTACTS, FROM_PATIENTS, FULL, Ailing, Clinic, ends, in_clinic
+from tests.service.batch_clinic import FROM_CONTACTS, FROM_PATIENTS, FULL, Clinic, ailing, ends, in_clinic
 
 WRITES = ("save_contacts", "write_contact", "upsert_contact")
 
@@ -35,6 +36,23 @@ def test_creating_contacts_costs_one_call_of_salesforce_for_200() -> None:
         _, rows = await clinic.run(FROM_PATIENTS, create_unmatched=True)
         assert set(ends(rows)) == {"created_contact"}
         assert (clinic.made("save_contacts"), clinic.made(*WRITES), clinic.made("update_patient")) == (2, 2, 400)
+
+    in_clinic(story, settings=FULL)
+
+
+def test_pages_of_created_linked_and_unchanged_rows_mixed_cost_one_call_of_salesforce_each() -> None:
+    """And one for the stamps that the last page leaves over."""
+
+    async def story(clinic: Clinic) -> None:
+        for number in range(0, 600, 3):
+            await clinic.link(*reversed(clinic.pair(number)))
+            clinic.pair(number + 1)
+            clinic.patient("Ann", f"Person {number + 2}")
+        clinic.world.loop.jump(600.0)
+        batch, rows = await clinic.run(FROM_PATIENTS, create_unmatched=True)
+        assert Counter(ends(rows)) == {"unchanged": 200, "linked": 200, "created_contact": 200}
+        assert {row["Last_Batch_Sync_Result__c"] for row in clinic.world.org.contacts.values()} == set(ends(rows))
+        assert (batch.calls["salesforce_write"], clinic.made(*WRITES)) == (4, 4)
 
     in_clinic(story, settings=FULL)
 
@@ -84,30 +102,63 @@ def test_pairs_that_agree_cost_no_call_of_hint_but_the_list() -> None:
 
 
 class Locked:
-    """An org in which a row is locked until its chunk is small enough."""
+    """An org in which the row of a Contact, or of a patient's new one, is locked until its chunk is small enough."""
 
-    def __init__(self, org: Any, contact_id: str, largest: int) -> None:
-        self._org, self._contact_id, self._largest = org, contact_id, largest
+    def __init__(self, org: Any, record_id: str, largest: int) -> None:
+        self._org, self._record_id, self._largest = org, record_id, largest
         self.sizes: list[int] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._org, name)
 
     async def save_contacts(self, updates: Sequence[Any], creations: Sequence[Any], call: Any) -> Any:
-        self.sizes.append(len(updates))
-        if len(updates) > self._largest and self._contact_id in dict(updates):
-            return [Retryable("a row is locked") for _ in updates], []
+        size = len(updates) + len(creations)
+        self.sizes.append(size)
+        if size > self._largest and self._record_id in dict([*updates, *creations]):
+            return [Retryable("a row is locked") for _ in updates], [Retryable("a row is locked") for _ in creations]
         return await self._org.save_contacts(updates, creations, call)
 
 
 @pytest.mark.parametrize(("largest", "sizes"), [(200, [60]), (20, [60, 20, 20, 20]), (1, [60] + [20] * 3 + [1] * 20)])
-def test_a_locked_chunk_is_written_again_in_smaller_ones(largest: int, sizes: list[int]) -> None:
+@pytest.mark.parametrize("creates", [False, True], ids=["update", "creation"])
+def test_a_locked_chunk_is_written_again_in_smaller_ones(largest: int, sizes: list[int], creates: bool) -> None:
     async def story(clinic: Clinic) -> None:
-        ids = [clinic.pair(number)[1] for number in range(60)]
-        org = Locked(clinic.work().remotes.salesforce, ids[30], largest)
+        pairs = [clinic.pair(number) for number in range(30)]
+        new = [clinic.patient("Ann", f"Newcomer {number}") for number in range(30)]
+        org = Locked(clinic.work().remotes.salesforce, new[10] if creates else pairs[10][1], largest)
         clinic.around_org = lambda _: org
-        _, rows = await clinic.run(FROM_PATIENTS)
-        assert (set(ends(rows)), org.sizes) == ({"linked"}, sizes)
+        _, rows = await clinic.run(FROM_PATIENTS, create_unmatched=True)
+        assert Counter(ends(rows)) == {"linked": 30, "created_contact": 30}
+        assert org.sizes == sizes
+
+    in_clinic(story, settings=FULL)
+
+
+class Throttling:
+    """An org that writes nothing of a page's Contacts to be made, as one part of a call that throttles would."""
+
+    def __init__(self, org: Any) -> None:
+        self._org, self.calls = org, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._org, name)
+
+    async def save_contacts(self, updates: Sequence[Any], creations: Sequence[Any], call: Any) -> Any:
+        self.calls += 1
+        updated, _ = await self._org.save_contacts(updates, (), call)
+        return updated, [RemoteDown("Salesforce throttles", after_s=60.0) for _ in creations]
+
+
+def test_a_part_that_the_remote_throttles_is_not_asked_for_again_in_smaller_ones() -> None:
+    async def story(clinic: Clinic) -> None:
+        for number in range(30):
+            clinic.pair(number)
+            clinic.patient("Ann", f"Newcomer {number}")
+        org = Throttling(clinic.work().remotes.salesforce)
+        clinic.around_org = lambda _: org
+        batch, rows = await clinic.run(FROM_PATIENTS, create_unmatched=True)
+        assert (batch.state, batch.waiting_for) == ("waiting", "Salesforce throttles")
+        assert (ends(rows), org.calls) == (["linked"] * 30, 1)
 
     in_clinic(story, settings=FULL)
 
@@ -117,8 +168,8 @@ def test_a_call_without_an_answer_is_made_again(name: str) -> None:
     async def story(clinic: Clinic) -> None:
         ids = [clinic.pair(number)[1] for number in range(9)]
         remotes = clinic.work().remotes
-        hint = Ailing(remotes.hint, name, [Retryable("no answer")])
-        org = Ailing(remotes.salesforce, name, [Retryable("no answer")])
+        hint = ailing(remotes.hint, name, [Retryable("no answer")])
+        org = ailing(remotes.salesforce, name, [Retryable("no answer")])
         clinic.around_hint, clinic.around_org = lambda _: hint, lambda _: org
         batch, rows = await clinic.run(FROM_CONTACTS, ids=ids[:1])
         assert (batch.state, ends(rows)) in (("done", ["linked"]), ("waiting", []))
@@ -134,7 +185,7 @@ def test_a_record_that_gets_no_answer_in_four_attempts_fails_alone() -> None:
     async def story(clinic: Clinic) -> None:
         for number in range(3):
             clinic.pair(number)
-        hint = Ailing(clinic.work().remotes.hint, "update_patient", [Retryable("no answer")] * 12)
+        hint = ailing(clinic.work().remotes.hint, "update_patient", [Retryable("no answer")] * 12)
         clinic.around_hint = lambda _: hint
         batch, rows = await clinic.run(FROM_PATIENTS)
         assert (batch.state, ends(rows), rows[0].reason) == ("done", ["failed"] * 3, "no_answer")
@@ -161,7 +212,7 @@ def test_a_batch_waits_for_a_remote_says_until_when_and_goes_on(name: str, error
         for number in range(10):
             clinic.pair(number)
         remotes = clinic.work().remotes
-        hint, org = Ailing(remotes.hint, name, [error]), Ailing(remotes.salesforce, name, [error])
+        hint, org = ailing(remotes.hint, name, [error]), ailing(remotes.salesforce, name, [error])
         clinic.around_hint, clinic.around_org = lambda _: hint, lambda _: org
         batch, _ = await clinic.run(FROM_PATIENTS)
         assert (batch.state, batch.waiting_for) == ("waiting", str(error))

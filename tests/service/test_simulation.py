@@ -94,3 +94,12 @@ def test_a_world_that_still_writes_at_rest_is_found() -> None:
 
     broken = [sentence for seed in range(5) for sentence in play_with(seed, at_rest=unsettle).broken]
     assert any("a further round made the writes" in sentence for sentence in broken)
+
+
+def test_a_result_that_is_lost_is_found() -> None:
+    def lose(world: World) -> None:
+        for record in world.memory.batches.values():
+            record.rows.clear()
+
+    broken = [sentence for seed in range(40) for sentence in play_with(seed, at_rest=lose).broken]
+    assert any("are counted" in sentence for sentence in broken)

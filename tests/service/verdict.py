@@ -94,7 +94,7 @@ def _pair(world: World, link: Link) -> Iterator[str]:
         yield f"{name}: the patient says {patient.contact_id}"
     for field in world.book.fields:
         yield from (f"{name} {field.name}: {what}" for what in _field(world, link, field, patient, contact))
-    yield from _history(world, link)
+    yield from _history(world, link, patient)
 
 
 def _parked(world: World, link: Link) -> bool:
@@ -205,7 +205,7 @@ def _is_unknowable(world: World, link: Link, field: Field, edit: Edit) -> bool:
     return was_along and edit.side is Side.HINT and world.climate.losses > 0
 
 
-def _history(world: World, link: Link) -> Iterator[str]:
+def _history(world: World, link: Link, patient: Patient) -> Iterator[str]:
     if world.weather.deaths or world.weather.faults:
         return
     entries = [entry for told in world.memory.histories.values() for entry in told]  # a pair may have been linked twice
@@ -216,8 +216,9 @@ def _history(world: World, link: Link) -> Iterator[str]:
             for e in entries
             if e.side is wrote.side
         )
+        unread = world.climate.batches and _is_rewritten(world, field, patient)  # a batch's writes are not read back
         is_along = wrote.side is Side.HINT and field.kind in (Kind.LINE, Kind.PHONE)  # over an edit that nobody knew of
-        if wrote.asked and not told and not is_along:
+        if wrote.asked and not told and not is_along and not unread:
             yield f"{link.contact_id} {wrote.field}: written without history: {wrote}"
 
 

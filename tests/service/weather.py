@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from inspect import isasyncgenfunction
 from random import Random
 from typing import Any
 
@@ -94,16 +93,13 @@ class Weather:
 
 
 class Exposed:
-    """A port in this weather, as one worker sees it: each of its coroutines can fail before and after its effect.  What
-    comes some at a time comes in calm."""
+    """A port in this weather, as one worker sees it: each of its coroutines can fail before and after its effect."""
 
     def __init__(self, port: Any, part: str, life: Life, weather: Weather) -> None:
         self._port, self._part, self._life, self._weather = port, part, life, weather
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._port, name)
-        if isasyncgenfunction(method):
-            return method
 
         async def call(*args: Any, **named: Any) -> Any:
             await self._weather.before(self._part, self._life)
@@ -122,9 +118,6 @@ class Counting:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._remote, name)
-        if isasyncgenfunction(method):
-            self._calls.append(name)
-            return method
 
         async def call(*args: Any, **named: Any) -> Any:
             self._calls.append(name)

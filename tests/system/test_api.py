@@ -127,6 +127,7 @@ async def test_a_contact_is_previewed_linked_looked_at_and_unlinked(api: Api, wo
     linked = await api.post(f"{MAIN}/links", wanted)
     assert (linked["state"], linked["patient_id"]) == ("linked", pair.patient_id)
     await pair.patient_shows(email="contact@mail.example")
+    await world.rest()
     shown = await api.get(f"{MAIN}/links?contact_id={pair.contact_id}")
     assert ("email", "equal") in {(field["name"], field["state"]) for field in shown["fields"]}
     history = await api.get(f"{MAIN}/links/{pair.contact_id}/history")
@@ -152,6 +153,7 @@ async def test_a_taken_patient_is_refused_until_taking_over_is_confirmed(api: Ap
 async def test_a_value_that_was_given_up_is_restored(api: Api, world: World) -> None:
     pair = await world.strangers(patient={"email": "lost@mail.example"}, contact={"Email": "won@mail.example"})
     await api.post(f"{MAIN}/links", {"contact_id": pair.contact_id, "patient_id": pair.patient_id})
+    await world.rest()
     changes = (await api.get(f"{MAIN}/links/{pair.contact_id}/history"))["changes"]
     lost = next(change for change in changes if change["cause"] == "conflict_lost")
     restored = await api.post(f"{MAIN}/links/{pair.contact_id}/restore", {"field": "email", "at": lost["at"]})

@@ -147,7 +147,7 @@ async def test_the_counts_add_up_and_tell_what_the_rows_tell(scene: Scene) -> No
 async def test_every_contact_with_a_row_says_which_batch_it_was_in_and_how_it_ended(scene: Scene) -> None:
     rows = [row for row in scene.ended.rows if row["outcome"] not in ("failed", "ignored_line")]
     told = {(row["contact_id"], scene.ended.id, counted_as(row)) for row in rows}
-    contacts = [scene.contacts[each] for each, *_ in told if each in scene.contacts]
+    contacts = [contact for each, contact in scene.contacts.items() if each in {contact_id for contact_id, *_ in told}]
     stamps = {(each["Id"], each["Last_Batch_Sync_Id__c"], each["Last_Batch_Sync_Result__c"]) for each in contacts}
     assert stamps and stamps <= told
 

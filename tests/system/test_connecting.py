@@ -21,10 +21,11 @@ EMBEDDED = ""
 
 
 @asynccontextmanager
-async def _before_connecting(dsn: str) -> AsyncIterator[tuple[Remote, House]]:
+async def _before_connecting(dsn: str, **config: str) -> AsyncIterator[tuple[Remote, House]]:
+    """``config``: environment variables of hintd."""
     async with (
         running_sandbox() as sandbox,
-        open_house(configure(environment(sandbox, dsn, EMBEDDED, (free_port(), free_port())))) as house,
+        open_house(configure(environment(sandbox, dsn, EMBEDDED, (free_port(), free_port())) | config)) as house,
         aiohttp.ClientSession() as session,
     ):
         yield Remote(session, sandbox.url), house
@@ -47,6 +48,18 @@ async def test_links_of_an_earlier_integration_are_taken_over_and_nothing_is_wri
         assert link is not None
         assert (link.patient_id, link.linked_by, link.state) == (patient_id, "adopted", "linked")
         assert await remote.records() == before
+
+
+async def test_an_org_of_many_contacts_is_read_by_one_bulk_job(store_dsn: str) -> None:
+    async with _before_connecting(store_dsn, HINTD_LIMITS__BULK_FROM="2") as (remote, house):
+        contact_id, patient_id = await _earlier_link(remote)
+        await _earlier_link(remote)
+        await remote.reset_calls()
+        connection = await connect(house)
+        calls = await remote.calls()
+        read = (calls["GET /queryAll"], calls["POST /jobs/query"], calls["GET /jobs/query/{id}/results"])
+        link = await house.stores.links.find(connection.id, Side.SALESFORCE, contact_id)
+        assert (read, link and link.patient_id) == ((1, 1, 1), patient_id)
 
 
 async def test_a_contradiction_is_parked_and_no_link(store_dsn: str) -> None:

@@ -404,8 +404,8 @@ def configure(variables: Mapping[str, str], sync: Fields = NONE) -> Config:
 async def open_world(
     dsn: str, bus_url: str, *, config: Mapping[str, str] = NONE, sync: Fields = NONE, **options: Any
 ) -> AsyncIterator[World]:
-    """A connected practice with hintd running and its stream live.  ``config``: environment variables of hintd; ``sync``
-    as in ``configure``; ``options``: those of the sandbox."""
+    """A connected practice with hintd running and its stream live.  ``config``: environment variables of hintd;
+    ``sync`` as in ``configure``; ``options``: those of the sandbox."""
     async with running_sandbox(**options) as sandbox:
         variables = environment(sandbox, dsn, bus_url, (free_port(), free_port())) | dict(config)
         async with _connected(sandbox, variables, sync) as world:

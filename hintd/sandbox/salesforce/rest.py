@@ -42,18 +42,9 @@ _TABLE: tuple[tuple[str, str, Resource], ...] = (
     ("GET", "/composite/sobjects/{sobject}", collections.retrieve),
     ("POST", "/composite/sobjects/{sobject}", collections.retrieve),
     ("PATCH", "/composite/sobjects/{sobject}/{column}", collections.upsert),
-    ("POST", "/jobs/ingest", bulk.create_ingest),
-    ("PUT", "/jobs/ingest/{id}/batches", bulk.upload),
-    ("GET", "/jobs/ingest/{id}", bulk.show_ingest),
-    ("PATCH", "/jobs/ingest/{id}", bulk.change),
-    ("DELETE", "/jobs/ingest/{id}", bulk.delete),
-    ("GET", "/jobs/ingest/{id}/successfulResults", bulk.ingest_results),
-    ("GET", "/jobs/ingest/{id}/failedResults", bulk.ingest_results),
-    ("GET", "/jobs/ingest/{id}/unprocessedrecords", bulk.ingest_results),
-    ("GET", "/jobs/ingest/{id}/unprocessedRecords", bulk.ingest_results),
     ("POST", "/jobs/query", bulk.create_query),
-    ("GET", "/jobs/query/{id}", bulk.show_query),
-    ("PATCH", "/jobs/query/{id}", bulk.change),
+    ("GET", "/jobs/query/{id}", bulk.show),
+    ("PATCH", "/jobs/query/{id}", bulk.abort),
     ("DELETE", "/jobs/query/{id}", bulk.delete),
     ("GET", "/jobs/query/{id}/results", bulk.query_results),
     ("GET", "/sobjects/{sobject}/describe", rows.describe),
@@ -143,8 +134,6 @@ class Rest:
         headers = {**answer.headers, "Sforce-Limit-Info": f"api-usage={allowance.used}/{allowance.limit}"}
         if answer.body is None:
             return web.Response(status=answer.status, headers=headers)
-        if isinstance(answer.body, str):
-            return web.Response(status=answer.status, headers=headers, text=answer.body, content_type="text/csv")
         if isinstance(answer.body, Iterator):
             return await _stream(request, answer.body, headers)
         body = msgspec.json.encode(answer.body)
@@ -174,7 +163,7 @@ class Rest:
             version=version,
             query=request.query,
             headers={name.lower(): value for name, value in request.headers.items()},
-            body=await _body(request),
+            body=_decode(await request.read()),
             author=self._author(request.headers, version),
         )
         override = request.query.get("_HttpMethod")
@@ -204,10 +193,6 @@ async def _stream(request: web.Request, pieces: Iterator[str], headers: Mapping[
         await asyncio.sleep(0)
     await response.write_eof()
     return response
-
-
-async def _body(request: web.Request) -> Any:
-    return await request.text() if request.content_type == "text/csv" else _decode(await request.read())
 
 
 def _decode(body: bytes) -> Any:
