@@ -22,7 +22,8 @@ PACE_S = 1.02
 """Batches and sweeps spread a second's calls over a little more: 10 ms on the way to Hint shall not make 21 of 20."""
 
 CATCH_UP_S = 0.1
-"""How late a paced call may be without putting off the next ones: timers are late, and the rate shall not suffer."""
+"""How late a paced call may be without putting off the next ones: a process that was busy with other things for a
+moment shall not lose the rate for it.  A second still holds no more calls than are allowed."""
 
 URGENT_LATELY_S = 10.0
 """Over this time the rate of urgent calls is averaged; without any for so long, nothing is reserved."""
@@ -37,8 +38,9 @@ YIELD_S = 0.05
 """How long after its turn an urgent call, perhaps of another process, still goes before batches and sweeps."""
 
 FULL_RATE = 20
-RECOVER_EVERY_S = 5.0
-"""After throttling the rate grows by 1/20 of the configured one every 5 s: Hint never says that it has calmed down."""
+RECOVER_EVERY_S = 0.5
+"""A second after throttling the rate begins to grow, by 1/20 of the configured one every half second: Hint never says
+that it has calmed down, and its limit is one of a second.  Where it goes on answering 429 the rate is lowered again each second."""
 
 SHORTEST_WAIT_S = 0.001
 """Shorter waits are rounded up, so that the rounding of clocks cannot make a waiter spin."""
@@ -126,13 +128,13 @@ def ask_for_all(
 
 
 def throttle(tally: Tally, now: float) -> Tally:
-    """The remote says that it is too much: half of it from now on.
+    """The remote says that it is too much: three quarters of it from now on, and again for each second of it.
 
-    The calls of one second are answered together, so they halve the rate once, not down to nothing.
+    The calls of one second are answered together, so they lower the rate once, not down to nothing.
     """
     if 0 <= now - tally.throttled_at < 1.0:
         return tally
-    return replace(tally, twentieths=max(1, _twentieths(tally, now) // 2), throttled_at=now)
+    return replace(tally, twentieths=max(1, _twentieths(tally, now) * 3 // 4), throttled_at=now)
 
 
 def usable_per_second(tally: Tally, limits: Limits, now: float) -> int:
@@ -225,7 +227,7 @@ def _faded(rate: float, seconds: float) -> float:
 
 
 def _twentieths(tally: Tally, now: float) -> int:
-    recovered = max(0, int((now - tally.throttled_at) / RECOVER_EVERY_S))
+    recovered = max(0, int((now - tally.throttled_at - 1.0) / RECOVER_EVERY_S))
     return min(FULL_RATE, tally.twentieths + recovered)
 
 

@@ -106,7 +106,7 @@ class Turn:
                 return Ended(failure=(error.refusal.code, error.refusal.message))
             except (RemoteError, FenceLost) as error:
                 after_s = getattr(error, "after_s", None) or 0.0
-                if isinstance(error, RemoteDown) or after_s > LONGEST_WAIT_S:
+                if after_s > LONGEST_WAIT_S or (isinstance(error, RemoteDown) and attempt == ATTEMPTS):
                     self._wait_for(error, after_s)
                     return None
                 last = error

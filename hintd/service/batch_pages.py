@@ -98,6 +98,7 @@ async def _take_turns(turns: Sequence[Turn]) -> None:
     async with asyncio.TaskGroup() as group:
         for turn in turns:
             group.create_task(turn.take(), name="batch record")
+            await asyncio.sleep(0)  # in one go they would hold up everything else for a while
 
 
 # --- the records of a page -------------------------------------------------------------------------------------------

@@ -55,15 +55,16 @@ class Attempt:
 
     async def make(self) -> Ended:
         """Raises LinkTaken, Stopped, FenceLost and what the remotes raise."""
-        own = self.batch.direction.own_side
-        standing = await self.work.stores.links.find(self.work.connection.id, own, self.item.record_id)
-        if standing is not None:
-            return await self._continue(standing)
         match self.item.decision:
             case Match.ONE:
                 return await self._link(self.item.partner_id)
             case Match.NONE if self.batch.options.create_unmatched:
                 return await self._link(None)
+        own = self.batch.direction.own_side
+        standing = await self.work.stores.links.find(self.work.connection.id, own, self.item.record_id)
+        if standing is not None:
+            return await self._continue(standing)
+        match self.item.decision:
             case decision if decision in (LINKED, NOT_KNOWN):
                 return self._absent()
             case decision:
@@ -97,7 +98,9 @@ class Attempt:
                 now=self.work.now(),
                 lease_s=self.work.lease_s,
             )
-        except AlreadyLinked:
+        except AlreadyLinked as error:
+            if error.link.record_id(self.batch.direction.own_side) == self.item.record_id:
+                return await self._continue(error.link)  # linked a moment ago
             return Ended(skip=Skip.MATCH_LINKED_ELSEWHERE)
 
         async def part(exchange: Exchange) -> Outcome:

@@ -157,7 +157,12 @@ class Gathering:
         told = zip(stamps, updated[len(updates) :], strict=True)
         self.stamped += [stamp[0] for stamp, result in told if isinstance(result, ContactWrite)]
         results = (*updated[: len(updates)], *created)
-        return [wish for wish, result in zip((*updates, *creations), results, strict=True) if not wish.take(result)]
+        again = []
+        for wish, result in zip((*updates, *creations), results, strict=True):
+            if not wish.take(result):
+                again.append(wish)
+            await asyncio.sleep(0)  # each goes on at once: in one go they would hold up everything else for a while
+        return again
 
     async def _send_stamps(self) -> None:
         """Those for which no call of the page had room, once they fill a call of their own."""

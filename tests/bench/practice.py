@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import aiohttp
@@ -57,18 +57,18 @@ class Clinic:
 
     async def batch(self, *arguments: str) -> Batched:
         """Start a batch (``start`` or ``preview`` and what follows the connection) and wait for its end."""
-        before, begun = await self._calls(), time.monotonic()
+        before = await self._calls()
         verb, *rest = arguments
         started = await self.daemon.command("batch", verb, "bench", *rest)
         peak, status = 0.0, await self.status(started["batch_id"])
         while status["state"] in _NOT_ENDED:
             await asyncio.sleep(_LOOK_S)
             peak, status = max(peak, self.daemon.child.rss_mb), await self.status(started["batch_id"])
-        seconds = time.monotonic() - begun
         if status["state"] != "done":
             raise RuntimeError(f"a batch did not end well: {status}")
         made = {name: count - before.get(name, 0) for name, count in (await self._calls()).items()}
-        return Batched(seconds, status, made, peak)
+        begun, ended = (datetime.fromisoformat(status[name]) for name in ("started_at", "finished_at"))
+        return Batched((ended - begun).total_seconds(), status, made, peak)
 
     async def until_writing(self) -> None:
         """Until the newest batch has begun to write."""
@@ -108,7 +108,6 @@ async def open_clinic(servers: Servers, practice: Practice) -> AsyncIterator[Cli
             **daemon.settings_of(servers, dsn),
             **daemon.remote_settings(stage.url, stage.grpc),
             "HINTD_HINT__REQUESTS_PER_SECOND": str(practice.per_second),
-            "HINTD_LIMITS__BATCH_LANES": "16",
             "HINTD_LIMITS__MAX_CSV_ROWS": "2000000",
         }
         async with daemon.running(servers, settings, core=SERVER_CORE) as hintd:

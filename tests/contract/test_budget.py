@@ -108,7 +108,7 @@ async def test_throttling_of_one_slows_both_down(tallies: tuple[SharedTally, Sha
     ours, theirs = budgets(tallies, 20)
     await asyncio.gather(ours.throttled(), theirs.throttled())
     await asyncio.gather(ours.spend(REAL_TIME), theirs.spend(REAL_TIME))
-    assert (ours.calls_per_second(), theirs.calls_per_second()) == (10.0, 10.0)
+    assert (ours.calls_per_second(), theirs.calls_per_second()) == (15.0, 15.0)
 
 
 async def test_the_calls_of_the_day_are_shared(tallies: tuple[SharedTally, SharedTally]) -> None:

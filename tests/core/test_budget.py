@@ -164,12 +164,12 @@ def test_an_urgent_call_that_waits_goes_before_batches_of_other_processes() -> N
     assert isinstance(ask(waiting.tally, TWENTY, its_turn + YIELD_S + 0.001, urgent=False), Granted)
 
 
-def test_throttling_halves_the_rate_once_for_all_calls_of_a_second() -> None:
+def test_throttling_lowers_the_rate_once_for_all_calls_of_a_second() -> None:
     tally = Tally()
     for late_s in (0.0, 0.1, 0.9):
         tally = throttle(tally, NOON + late_s)
-    assert usable_per_second(tally, TWENTY, NOON + 0.9) == 10
-    assert usable_per_second(throttle(tally, NOON + 1.0), TWENTY, NOON + 1.0) == 5
+    assert usable_per_second(tally, TWENTY, NOON + 0.9) == 15
+    assert usable_per_second(throttle(tally, NOON + 1.0), TWENTY, NOON + 1.0) == 11
 
 
 def test_rate_never_falls_below_one() -> None:
@@ -182,19 +182,19 @@ def test_rate_never_falls_below_one() -> None:
 
 def test_rate_recovers_by_small_steps_up_to_the_configured_one() -> None:
     tally = throttle(Tally(), NOON)
-    rates = [usable_per_second(tally, Limits(40, DAY), NOON + s) for s in (0, 4.9, 5, 9.9, 10, 49.9, 50, 1000)]
-    assert rates == [20, 20, 22, 22, 24, 38, 40, 40]
+    rates = [usable_per_second(tally, Limits(40, DAY), NOON + s) for s in (0, 1.4, 1.5, 1.9, 2, 3.4, 3.5, 1000)]
+    assert rates == [30, 30, 32, 32, 34, 38, 40, 40]
 
 
 def test_throttling_right_after_a_step_of_recovery_counts() -> None:
-    tally = throttle(throttle(Tally(), NOON), NOON + 5.1)
-    assert usable_per_second(tally, Limits(40, DAY), NOON + 5.1) == 10
+    tally = throttle(throttle(Tally(), NOON), NOON + 1.6)
+    assert usable_per_second(tally, Limits(40, DAY), NOON + 1.6) == 24
 
 
 def test_throttled_rate_is_kept() -> None:
     line = Line(tally=throttle(Tally(), NOON))
-    assert line.call_for(4.9, urgent=True) == 5 * 10
-    assert busiest_second(line.made) == 10
+    assert line.call_for(1.4, urgent=True) == 2 * 15
+    assert busiest_second(line.made) == 15
 
 
 def test_day_ends_when_its_calls_are_spent_and_begins_anew_at_midnight() -> None:
