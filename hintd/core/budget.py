@@ -40,7 +40,8 @@ YIELD_S = 0.05
 FULL_RATE = 20
 RECOVER_EVERY_S = 0.5
 """A second after throttling the rate begins to grow, by 1/20 of the configured one every half second: Hint never says
-that it has calmed down, and its limit is one of a second.  Where it goes on answering 429 the rate is lowered again each second."""
+that it has calmed down, and its limit is one of a second.  Where it goes on answering 429 the rate is lowered again
+each second."""
 
 SHORTEST_WAIT_S = 0.001
 """Shorter waits are rounded up, so that the rounding of clocks cannot make a waiter spin."""

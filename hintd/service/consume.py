@@ -18,10 +18,9 @@ from hintd.core.model import Notice, Outcome, OutcomeKind, Owner, Side
 from hintd.core.retry import backoff_s
 from hintd.ports import AlreadyLinked, Bus, Delivery, FenceLost, Parking, Queue, StoreDown, ToPark
 from hintd.service.envelope import BadEnvelope, Seal, unpack_notice
-from hintd.service.react import LinkBusy
+from hintd.service.react import BUSY_WAIT_S, LinkBusy
 from hintd.service.taking import settle_or_again, take_until
 
-BUSY_WAIT_S = 0.2
 PAUSED_WAIT_S = 10.0
 MISCONFIGURED_WAIT_S = 30.0
 POISON_ATTEMPTS = 12
@@ -72,7 +71,9 @@ class Consumer:
         """None when the notice was settled, else the seconds to wait before it comes again."""
         try:
             outcome = await self.react(notice)
-        except (LinkBusy, FenceLost, AlreadyLinked):
+        except LinkBusy as busy:
+            return busy.after_s * (1 + self.chance())
+        except (FenceLost, AlreadyLinked):
             return BUSY_WAIT_S * (1 + self.chance())
         except StoreDown as error:
             log.info("change_waits", **_ids(notice), error=str(error), attempt=notice.attempt)

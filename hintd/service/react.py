@@ -32,6 +32,12 @@ from hintd.service.settle import run_and_settle, settle_unlinked
 from hintd.service.snapshots import BadSnapshot, index_row, record_of
 from hintd.service.work import Work
 
+BUSY_WAIT_S = 0.2
+
+PAGE_WAIT_S = 2.0
+"""How long a notice stays away from a link that a batch has in hand: waiting here, the echoes of a page of 200 would
+take all places from the changes of others."""
+
 HAND_WAIT_S = 2.0
 """How long a notice waits for a link that this process has in hand; after that its place goes to other records."""
 
@@ -42,15 +48,18 @@ _LONGEST_CHAIN = 5
 class LinkBusy(Exception):
     """Another worker has the link in hand: the notice has to wait a moment."""
 
-    def __init__(self, link_id: int) -> None:
+    def __init__(self, link_id: int, *, after_s: float = BUSY_WAIT_S) -> None:
         super().__init__(f"link {link_id} is in hand elsewhere")
         self.link_id = link_id
+        self.after_s = after_s
 
 
 async def react(work: Work, notice: Notice) -> Outcome:
     """Raises LinkBusy, FenceLost, and what the remotes raise; then the notice has no outcome yet."""
     taken = await _take(work, notice)
     while isinstance(taken, Busy):
+        if (taken.until - work.now()).total_seconds() > work.lease_s:  # a batch's page has it, and many others with it
+            raise LinkBusy(taken.link_id, after_s=PAGE_WAIT_S)
         if not await work.hands.wait(taken.link_id, HAND_WAIT_S):
             raise LinkBusy(taken.link_id)
         taken = await _take(work, notice)
@@ -217,7 +226,7 @@ async def _wait_for_a_link_in_the_making(work: Work, record: Record) -> None:
     side = Side.SALESFORCE if isinstance(record, Patient) else Side.HINT
     link = await work.stores.links.find(work.connection.id, side, partner)
     if link is not None and link.record_id(side.other).startswith(NEW) and link.reported is None:
-        raise LinkBusy(link.id)
+        raise LinkBusy(link.id, after_s=PAGE_WAIT_S if ":" in link.linked_by else BUSY_WAIT_S)
 
 
 async def _forget(work: Work, notice: Notice) -> Outcome:

@@ -74,8 +74,8 @@ class Clinic:
         """Until the newest batch has begun to write."""
 
         async def writes() -> bool:
-            (newest, *_) = (await self.daemon.api("/connections/bench/batches"))["batches"]
-            return newest["stage"] == "writing"
+            batches = (await self.daemon.api("/connections/bench/batches"))["batches"]
+            return bool(batches) and batches[0]["stage"] == "writing"
 
         await until(writes, "the batch to write", within_s=600.0)
 

@@ -220,6 +220,6 @@ def test_who_was_overtaken_decides_anew() -> None:
         budget = SharedBudget(tally, Limits(20, 1000))
         await asyncio.gather(budget.spend(REAL_TIME), budget.throttled())
         assert tally.losses == 3
-        assert (await budget.left_today(urgent=True), budget.calls_per_second()) == (999, 10.0)
+        assert (await budget.left_today(urgent=True), budget.calls_per_second()) == (999, 15.0)
 
     run_virtual(main())
