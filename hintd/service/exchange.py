@@ -43,7 +43,7 @@ from hintd.core.plan import (
 )
 from hintd.core.record import words
 from hintd.core.unseen import Overwritten, find_overwritten, landings, owe, refused, sending
-from hintd.ports import ContactWrite, Level, LinkUpdate, LogEntry, ToPark, WriteResult
+from hintd.ports import ContactWrite, IndexRow, Level, LinkUpdate, LogEntry, ToPark, WriteResult
 from hintd.service.absence import brake, looks_emptied
 from hintd.service.report import report
 from hintd.service.work import NEW as NEW
@@ -81,6 +81,7 @@ class Exchange:
     refused: dict[str, str] = field(default_factory=dict)
     told: dict[Side, str | None] = field(default_factory=dict)
     phones_known: bool = False  # the patient's phones in hand need not be read again before they are replaced
+    gone: IndexRow | None = None  # of a record that was deleted
     parted: tuple[str, str] | None = None  # (contact id, patient id) that a person parted
 
     async def read_side(self, side: Side, purpose: str) -> None:

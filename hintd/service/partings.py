@@ -7,8 +7,9 @@ from typing import Any
 
 from hintd.core.contact import PATIENT_ID, SYNC_ERROR, SYNCED
 from hintd.core.model import Contact, LinkState, Notice, Outcome, OutcomeKind, Owner, Patient, Side
+from hintd.core.observe import latest
 from hintd.core.plan import follow
-from hintd.ports import Level, ToPark
+from hintd.ports import IndexRow, Level, ToPark
 from hintd.service.absence import brake
 from hintd.service.exchange import Exchange
 from hintd.service.settle import Part, settle_unlinked
@@ -22,8 +23,15 @@ async def record_deleted(exchange: Exchange, notice: Notice) -> Outcome:
         if (braked := await _braked(exchange, Side.HINT)) is not None:
             return braked
         await unlink_contact(exchange, "The patient was deleted in Hint; the Contact is no longer synced.")
+        exchange.gone = await gone_row(exchange.work, notice)
         return _parted(exchange, "patient_destroyed")
     return await contact_gone(exchange)
+
+
+async def gone_row(work: Work, notice: Notice) -> IndexRow | None:
+    """The index's row of a record that is gone: nobody is matched with it any more.  None: there is none."""
+    row = await work.stores.index.get(work.connection.id, notice.side, notice.record_id)
+    return None if row is None else replace(row, gone=True, stamp=latest(row.stamp, notice.stamp) or row.stamp)
 
 
 async def _braked(exchange: Exchange, side: Side) -> Outcome | None:

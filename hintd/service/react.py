@@ -23,7 +23,7 @@ from hintd.core.model import (
     Source,
 )
 from hintd.core.normalize import same
-from hintd.core.observe import Newness, Unknown, current, judge, latest, own_fields_differ
+from hintd.core.observe import Newness, Unknown, current, judge, own_fields_differ
 from hintd.core.unseen import Overwritten
 from hintd.ports import Busy, Level, LogEntry, Taken
 from hintd.service import newcomers, partings
@@ -230,7 +230,5 @@ async def _wait_for_a_link_in_the_making(work: Work, record: Record) -> None:
 
 
 async def _forget(work: Work, notice: Notice) -> Outcome:
-    row = await work.stores.index.get(work.connection.id, notice.side, notice.record_id)
-    if row is not None:
-        row = replace(row, gone=True, stamp=latest(row.stamp, notice.stamp) or row.stamp)
+    row = await partings.gone_row(work, notice)
     return await settle_unlinked(work, notice, Outcome(OutcomeKind.IGNORED, "not_linked"), row=row)

@@ -64,7 +64,8 @@ def _settlement(exchange: Exchange, taken: Taken, notice: Notice | None, outcome
 
 def _rows(exchange: Exchange) -> tuple[IndexRow, ...]:
     records: list[Record] = [r for r in (exchange.patient, exchange.contact) if r is not None]
-    return tuple(row for r in records if (row := index_row(r)) is not None)
+    rows = tuple(row for r in records if (row := index_row(r)) is not None)
+    return rows if exchange.gone is None else (*rows, exchange.gone)
 
 
 async def settle_unlinked(
