@@ -30,6 +30,10 @@ class RemoteDown(Retryable):
     """The remote as a whole cannot be reached or throttles: nothing is wrong with the record."""
 
 
+class Throttled(RemoteDown):
+    """The remote says that it is too much for this second; the budget slows everybody down by itself."""
+
+
 class CredentialsRefused(RemoteError):
     """The connection's credentials do not work: it pauses until a person has mended them."""
 

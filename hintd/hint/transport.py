@@ -16,7 +16,7 @@ import msgspec
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from yarl import URL
 
-from hintd.core.errors import CredentialsRefused, Misconfigured, Refusal, Refused, RemoteDown, Retryable
+from hintd.core.errors import CredentialsRefused, Misconfigured, Refusal, Refused, RemoteDown, Retryable, Throttled
 from hintd.core.model import Owner
 from hintd.core.record import BadRecord
 from hintd.hint.wire import ErrorBody
@@ -178,7 +178,7 @@ def classify(request: Request, answer: Answer, remedy: str) -> Exception:
             f"Hint answered 428 to {request}: this needs a practice's token, not the partner key. {remedy}"
         )
     if status == 429:
-        return RemoteDown(f"Hint throttles: 429 to {request}.", after_s=THROTTLED_AFTER_S)
+        return Throttled(f"Hint throttles: 429 to {request}.", after_s=THROTTLED_AFTER_S)
     if status >= 500:
         return RemoteDown(f"Hint answered {status} to {request}.")
     return Retryable(f"Hint answered {status} to {request}, which means nothing here.")

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from hintd.core.batch import Batch, BatchItem, BatchKind
-from hintd.core.errors import CredentialsRefused, Misconfigured, Refused, RemoteDown, RemoteError
+from hintd.core.errors import CredentialsRefused, Misconfigured, Refused, RemoteDown, RemoteError, Throttled
 from hintd.core.model import HistoryEntry, Link
 from hintd.core.retry import backoff_s
 from hintd.ports import BatchWork, FenceLost, StoreDown
@@ -106,7 +106,8 @@ class Turn:
                 return Ended(failure=(error.refusal.code, error.refusal.message))
             except (RemoteError, FenceLost) as error:
                 after_s = getattr(error, "after_s", None) or 0.0
-                if after_s > LONGEST_WAIT_S or (isinstance(error, RemoteDown) and attempt == ATTEMPTS):
+                is_down = isinstance(error, RemoteDown) and (attempt == ATTEMPTS or not isinstance(error, Throttled))
+                if is_down or after_s > LONGEST_WAIT_S:
                     self._wait_for(error, after_s)
                     return None
                 last = error

@@ -199,7 +199,7 @@ async def test_refusal_without_words_gets_a_sentence(client: HintClient, hint: F
         (401, CredentialsRefused, "refused"),
         (403, CredentialsRefused, "refused"),
         (428, Misconfigured, "refused"),
-        (429, RemoteDown, "throttled"),
+        (429, Throttled, "throttled"),
         (500, RemoteDown, "failed"),
         (503, RemoteDown, "failed"),
         (302, Retryable, "failed"),

@@ -127,7 +127,10 @@ async def test_off_is_off(world: World) -> None:
 
 
 async def test_two_that_a_person_parted_are_not_linked_again_and_nothing_is_created_for_either(creating: World) -> None:
-    pair = await creating.pair()
+    pair = await creating.strangers()
+    await creating.rest()  # automation has made a Contact for the patient
+    await link_by_person(await creating.work(), pair.contact_id, pair.patient_id, person="tester", take_over=True)
+    await creating.rest()
     await unlink_by_person(await creating.work(), pair.contact_id, person="tester")
     await creating.rest()
     contact, patient = await pair.contact(), await pair.patient()

@@ -60,7 +60,7 @@ async def _stage(dsn: str, bus_url: str, tmp_path: Path) -> AsyncIterator[tuple[
             service = house.config.service
             urls = (f"http://{service.public_listen}", f"http://{service.operator_listen}")
             daemon = Daemon(house, frozenset())  # never run: the process is
-            yield World(sandbox, Remote(session, sandbox.url), house, daemon, *urls, connection), config
+            yield World(sandbox, Remote(session, sandbox.url), house, daemon, *urls, connection, variables), config
 
 
 async def _person(world: World) -> Pair:
