@@ -13,6 +13,7 @@ from hintd.core.errors import (
     RemoteDown,
     RemoteError,
     Retryable,
+    Throttled,
 )
 from hintd.core.fields import FIELDS
 from hintd.core.model import Owner
