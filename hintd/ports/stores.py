@@ -189,6 +189,10 @@ class Index(Protocol):
         """Insert or replace; a row older than the one that stands is left out."""
         ...
 
+    async def tidy(self) -> None:
+        """After very many rows were put: the store counts them anew, so that look-ups stay quick."""
+        ...
+
     async def get(self, connection_id: int, side: Side, record_id: str) -> IndexRow | None: ...
 
     async def candidates(

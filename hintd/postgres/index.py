@@ -33,16 +33,26 @@ order by record_id
 """
 
 # <% finds words alike (typing errors, a name half typed), like finds a beginning too short to have trigrams of its own.
+# Each way is cut off before the ranking: a text of one or two letters is in the name of half a practice.
 _SEARCH = """
-select record.*, (
+with found as (
+    (select * from record
+    where connection_id = $1 and side = 'hint' and not gone and search_name like '%' || $2 || '%' limit 500)
+    union
+    (select * from record
+    where connection_id = $1 and side = 'hint' and not gone and $2 <% search_name limit 500)
+), best as (
+    select *, word_similarity($2, search_name) as by_words, similarity($2, search_name) as as_whole from found
+    order by by_words desc, as_whole desc, search_name, record_id limit $3
+)
+select best.*, (
         select link.contact_id from link
-        where link.connection_id = record.connection_id and link.patient_id = record_id and state <> 'unlinked'
+        where link.connection_id = best.connection_id and link.patient_id = record_id and state <> 'unlinked'
     ) as linked_with
-from record
-where connection_id = $1 and side = 'hint' and not gone and ($2 <% search_name or search_name like '%' || $2 || '%')
-order by word_similarity($2, search_name) desc, similarity($2, search_name) desc, search_name, record_id
-limit $3
+from best order by by_words desc, as_whole desc, search_name, record_id
 """
+
+_COUNT_ANEW = "analyze (skip_locked) record"
 
 
 class PostgresIndex:
@@ -54,6 +64,9 @@ class PostgresIndex:
     async def put(self, connection_id: int, rows: Sequence[IndexRow]) -> None:
         for start in range(0, len(rows), _PAGE):
             await self._db.run(_PUT, connection_id, record_rows(rows[start : start + _PAGE], self._seal))
+
+    async def tidy(self) -> None:
+        await self._db.run(_COUNT_ANEW)
 
     async def get(self, connection_id: int, side: Side, record_id: str) -> IndexRow | None:
         row = await self._db.row(_GET, connection_id, side, record_id)

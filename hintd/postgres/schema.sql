@@ -569,7 +569,7 @@ CREATE INDEX parted_of_patient ON public.parted USING btree (connection_id, pati
 
 CREATE INDEX record_by_match ON public.record USING btree (connection_id, side, match_name, date_of_birth) WHERE (NOT gone);
 
-CREATE INDEX record_by_trigrams ON public.record USING gin (search_name public.gin_trgm_ops) WHERE ((side = 'hint'::text) AND (NOT gone));
+CREATE INDEX record_by_trigrams ON public.record USING gin (search_name public.gin_trgm_ops) WITH (fastupdate=off) WHERE ((side = 'hint'::text) AND (NOT gone));
 
 ALTER TABLE ONLY public.batch
     ADD CONSTRAINT batch_connection_id_fkey FOREIGN KEY (connection_id) REFERENCES public.connection(id);

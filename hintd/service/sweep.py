@@ -199,4 +199,5 @@ async def fill_index(
             newest = _newest(newest, page)
         if newest is not None:
             await save_watermark(work, side, min(newest, begun))
+    await work.stores.index.tidy()
     return counts

@@ -202,6 +202,9 @@ class MemoryIndex:
         rows = [row for row in self._rows(connection_id, side) if (row.match_name, row.date_of_birth) == wanted]
         return [self._candidate(connection_id, row) for row in sorted(rows, key=lambda row: row.record_id)]
 
+    async def tidy(self) -> None:
+        """Nothing is counted here."""
+
     async def search(self, connection_id: int, text: str, *, limit: int = 20) -> Sequence[Candidate]:
         if not (words := search_name(text)):
             return []
