@@ -112,9 +112,12 @@ class Hintd(Process):
         await wait_until(ready, f"{self.name} is ready", within_s=_READY_S)
 
     async def waiting(self, session: aiohttp.ClientSession) -> float:
-        """Messages that wait at the bus or are in hand of this process."""
-        async with session.get(f"{self._operator}/metrics") as got:
-            lines = (await got.text()).splitlines()
+        """Messages that wait at the bus or are in hand of this process; one that was just started counts as busy."""
+        try:
+            async with session.get(f"{self._operator}/metrics") as got:
+                lines = (await got.text()).splitlines()
+        except aiohttp.ClientConnectorError:
+            return 1.0
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("hintd_waiting{"))
 
 
