@@ -19,7 +19,7 @@ from tests.chaos.world import World, nothing_unforeseen, open_world
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
-PEOPLE = 5_500 if os.environ.get("HINTD_TEST_LONG") == "1" else 1_500
+PEOPLE = 5_500 if os.environ.get("HINTD_TEST_LONG") == "1" else 700
 KILLS = 5
 PAUSE_S = 1.0
 END_S = 600.0
